@@ -22,9 +22,9 @@ class PixelARNN(nk.models.AbstractARNN):  # type: ignore[misc,unused-ignore]
     Attributes:
       hilbert: Hilbert space, e.g. ``netket.hilbert.Spin``; local state i is level i.
       network: network with one level per local state; ``dtype="float64"`` for double precision.
-      lattice: height and width; channels are sites of one position.
+      lattice: Height and width. If the network has several channels, each position of the lattice has that many sites.
       phase: network of the phases of the conditionals, in radians; None for a positive wave function.
-      machine_pow: exponent from moduli to probabilities.
+      machine_pow: Exponent k of ``|psi(x)| ** k = p(x)``.
     """
 
     network: nn.Module

@@ -3,7 +3,7 @@
 Images, noiseless or measured, are in levels. For ``Poisson`` a level must be one photon. A noise of your own is any
 object with the method ``entropy(clean)``: from noiseless images [count, height, width, channels], it computes the
 entropy of each measured sub-pixel in nats, an array of the same shape. A method ``estimate(measured)`` serves if there
-are no noiseless images: it estimates these entropies from the measurements alone, and need be right on average only.
+are no noiseless images: it estimates these entropies from the measurements alone, and need only be right on average.
 """
 
 import dataclasses
@@ -80,7 +80,7 @@ class Gaussian:
             raise InputError(f"sigma must be at least 0.5 levels, got {self.sigma}: quantise with as_counts.")
 
     def entropy(self, clean: Any) -> Float64[np.ndarray, "..."]:
-        """Computes the entropy of the rounded noise, within 2e-6 bits from a sigma of 1 on.
+        """Computes the entropy of the rounded noise, to within 2e-6 bits if sigma is at least 1.
 
         Args:
           clean: The expected measurements, of which only the shape counts.

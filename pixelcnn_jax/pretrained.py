@@ -83,8 +83,8 @@ def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrain
       name: A published name, the folder of a run, a .safetensors file with its card beside it, or
         "hf://OWNER/NAME@REVISION" for one on the Hugging Face Hub. Write "./NAME" for a path that is also a published
         name.
-      model: The network, or a dict of networks, if its class is neither of this package nor registered with
-        ``register``; None builds the one that the card describes.
+      model: The network, or a dict of networks, needed only if the class is your own and is not registered with
+        ``register``. None builds what the card describes.
 
     Returns:
       The model, its variables and its card.
@@ -165,13 +165,12 @@ def save_pretrained(
       model: A network, a ``ConditionalModel``, or a dict of networks. If its class is your own, ``register`` the class.
       variables: Its variables; for a dict of networks, a dict by the same names. bfloat16 is stored as float32.
       card: Anything that is to be kept with the model, as JSON; "image_spec" must be an ``ImageSpec``. Missing fields
-        are added. The field "density" says what the model is of, such as "p(x|y)". If it is missing, h is taken for a
-        class label if ``classes`` is given, or if the model is a network of this package and its h has as many entries
-        as "image_spec" has classes. Otherwise h is taken for a vector.
+        are added. The field "density" says what the model is of, such as "p(x|y)"; if it is missing, it follows from
+        ``classes``.
       image_shape: Height and width of its images, unless the card has an "image_spec".
-      classes: Number of classes, if h is a class label, because the weights alone do not tell a label from a vector.
-        None means that h, if there is one, is a vector. For a network of this package, the field ``classes`` of the
-        "image_spec" does the same.
+      classes: Number of classes if h is a class label, which the weights alone do not tell. For a network of this
+        package, the field ``classes`` of the "image_spec" does as well, if h has as many entries. Otherwise h is
+        recorded as a vector.
 
     Returns:
       Nothing.

@@ -42,11 +42,11 @@ def compress(
       h: Class labels [count], or one-hot vectors [count, classes]; None for a model without a condition. They are not
         stored.
       s: Maps [count, height, width, map_features]; None for a model without maps. They are not stored.
-      batch_size: Number of images in a group, which can be decompressed alone. It is lowered to 65,536 divided by the
-        width of an image or tile. Groups of 16 take about 2 % more bytes than groups of 256.
-      tile: Side in pixels of the tiles in which large images are coded. Each can be decompressed alone, and the memory
-        needed is that of the images and of some 64 tiles of 256 pixels, or of one tile of each image of a group. None
-        codes whole images.
+      batch_size: Number of images in a group, which can be decompressed alone: at most 65,536 divided by the width of
+        an image or tile, to which a larger number is lowered. Groups of 16 take about 2 % more bytes.
+      tile: Side in pixels of the tiles in which large images are coded. Each can be decompressed alone. Beside the
+        images, the memory holds some 64 tiles of 256 pixels if a group has one image, and otherwise one tile of each.
+        None codes whole images.
       verify: Whether to decompress and compare before returning, which doubles the time.
       extra: Bytes of your own, to be stored in the container.
       on_row: Called after each row of a group, with the index of the row, for a progress bar.

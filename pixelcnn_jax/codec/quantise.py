@@ -47,9 +47,9 @@ def quantise(
       images: Some hundred images typical of those to be compressed, of shape [count, height, width, channels]; they
         decide the ranges of the integers.
       h: Their class labels [count], or one-hot vectors [count, classes]; None for a model without a condition.
-      s: Their maps [count, height, width, map_features]; None for a model without maps. Maps are rounded to about a
-        thousand values, or 16,000 above 4,096 levels, and clipped to 1.5 times the largest value here. If this largest
-        value is at most 341, maps of integers stay exact.
+      s: Their maps [count, height, width, map_features]; None for a model without maps. Maps are clipped to 1.5 times
+        the largest value here and rounded to about 1,000 steps (16,000 above 4,096 levels). Maps that hold integers up
+        to 341 are not changed by this.
 
     Returns:
       The integer model and its variables. Keep both, because files can be decompressed only with them.

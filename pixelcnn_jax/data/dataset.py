@@ -19,7 +19,8 @@ class Dataset:
     """One split: integer images by index, prepared for a model.
 
     Attributes:
-      example: reads the upright image, and its label if carried; with the "corner" of a patch, which ``get`` cuts.
+      example: reads an image by its index, not yet transformed, with its label if there is one. Of a set of patches, it
+        also returns the "corner" at which ``get`` cuts the patch.
       count: number of images.
       spec: shape, levels and classes.
       description: such as "mnist 3.0.1 train[:50000], resized to 32x32".
@@ -51,7 +52,7 @@ class Dataset:
         return self.take(np.arange(count) * len(self) // count, f"{self.description}, {count} of them")
 
     def get(self, index: int, *, seed: int, augment: Augment | None = None) -> Example:
-        """Draws an example: cropped at random in training, binarised if dynamic, augmented, then scanned.
+        """Draws an example: cropped at random in training, binarised if dynamic, augmented, and ordered by ``scan``.
 
         Args:
           index: epoch * len(self) + image index.

@@ -52,9 +52,9 @@ def png_bits_per_dim(image: Integer[np.ndarray | Array, "height width channels"]
 
     Args:
       image: Integers 0 to ``levels - 1`` of shape [height, width, channels].
-      levels: The number of intensity levels. The PNG has 1 bit per pixel if the image is grey and there are two, and 16
-        bits above 256. Pillow writes no colours of 16 bits, so the channels are then put below each other in one grey
-        image.
+      levels: The number of intensity levels. Grey images of two levels are stored with 1 bit per pixel, images of more
+        than 256 levels with 16 bits, and others with 8. Pillow writes no colours of 16 bits, so the channels are then
+        put below each other in one grey image.
 
     Returns:
       The bits of the file, divided by the number of sub-pixels.

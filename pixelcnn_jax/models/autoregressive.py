@@ -41,8 +41,8 @@ class Network(nn.Module):
       head_features: Number of hidden channels of the head, two 1x1 convolutions; None takes ``features``.
       dropout: Fraction of units that training sets to zero, from 0 to 0.99. A rate above 0 is rounded to a positive
         multiple of 1/256.
-      code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing; 0
-        reads intensities.
+      code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing. 0
+        embeds nothing: levels are read as intensities.
       mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517).
         Use it for many levels. 0 predicts a softmax over the levels.
       point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
@@ -227,7 +227,7 @@ class Network(nn.Module):
     def stream(self) -> Any:
         """Builds the ``Stream`` of cached sampling.
 
-        It holds for the class that defines this method, not for its subclasses.
+        A subclass does not inherit it: it is sampled without a cache until it defines ``stream`` itself.
 
         Returns:
           The stream, or None if sampling is to rerun the network for each sub-pixel.

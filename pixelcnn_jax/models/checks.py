@@ -105,8 +105,9 @@ def check_condition(sizes: Mapping[str, int], condition: Condition, shape: tuple
         if got != condition_shape:
             hint = f" (for class labels, jax.nn.one_hot(labels, {sizes['h']}))" if name == "h" and name in sizes else ""
             what = f"be given as floats of shape {[*condition_shape]}{hint}" if condition_shape else "be left out"
+            kind = "with" if condition_shape else "without"
             description = "none" if value is None else f"{value.dtype} of shape {[*np.shape(value)]}"
-            raise InputError(f"{name} must {what}, as the model was initialised, got {description}.")
+            raise InputError(f"{name} must {what}, because the model was initialised {kind} it, got {description}.")
 
 
 def check_values(values: Array | np.ndarray, levels: int, *, name: str = "images") -> None:

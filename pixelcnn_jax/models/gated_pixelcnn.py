@@ -43,8 +43,8 @@ class GatedPixelCNN(Network):
       head_features: Number of hidden channels of the head, two 1x1 convolutions; None takes ``features``.
       dropout: Fraction of units that training sets to zero, from 0 to 0.99. A rate above 0 is rounded to a positive
         multiple of 1/256.
-      code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing; 0
-        reads intensities.
+      code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing. 0
+        embeds nothing: levels are read as intensities.
       mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517).
         Use it for many levels. 0 predicts a softmax over the levels.
       point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for

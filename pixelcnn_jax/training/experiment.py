@@ -35,8 +35,8 @@ class Experiment(NamedTuple):
       sample: Draws a grid of pictures, ``sample(params, key, source) -> images [rows, columns, height, width,
         channels]``; the source is what ``Recipe.picture_source`` returned.
       networks: The network, or a dict of networks by the names in the variables.
-      measure: The name of the loss. "bits_per_dim" is for a negative log-likelihood in nats, which is divided by the
-        number of all sub-pixels of an image; a likelihood of some of them is "nats".
+      measure: The name of the loss. "bits_per_dim" is for the negative log-likelihood of whole images in nats, which is
+        reported in bits/dim, too; "nats" is for one that covers only some of the sub-pixels.
       density: The density that is learned, such as "p(x|y)".
       caption: The caption of the grid of pictures.
       facts: What else the card of the model says. "guidance" is False if no condition was dropped in training. "views"
@@ -74,7 +74,7 @@ class Recipe(NamedTuple):
       report: Computes figures of the trained model, ``report(config, experiment, splits, params, prepared) ->
         figures``, a dict by name, or None. Figures may be numbers or arrays of NumPy or JAX; NaN and infinity are
         stored as None.
-      Config: The dataclass of the section of the config that has the experiment's name.
+      Config: The dataclass of the experiment's own fields, which are ``config.NAME``.
     """
 
     make_experiment: Callable[[RunConfig, ImageSpec, Variables | None], Experiment]

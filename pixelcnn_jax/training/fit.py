@@ -102,8 +102,8 @@ def fit(
       images: Integers 0 to ``levels - 1``, or bool, of shape [count, height, width, channels] or, for one channel,
         [count, height, width].
       h: The condition, one row per image: vectors [count, condition] of any dtype, or class labels [count], integers or
-        bool. Networks of this package read labels as one-hot vectors, and your own get int32. A ``ConditionalModel``
-        takes what its conditioner reads. None for p(x).
+        bool. A network of this package gets labels as one-hot vectors, and one of your own gets them as int32. A
+        ``ConditionalModel`` takes what its conditioner reads. None for p(x).
       s: Maps [count, height, width, map_features]; None for a model without maps.
       levels: Number of intensity levels of a sub-pixel. None takes that of the model, and otherwise 2 for bool, 256 for
         uint8 and 65,536 for uint16.

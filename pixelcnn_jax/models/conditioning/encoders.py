@@ -106,7 +106,7 @@ class Deconvolution(nn.Module):
           Maps of shape [batch, height, width, map_features].
 
         Raises:
-          InputError: If 2 to the number of stages is more than 4 times the longer side.
+          InputError: If there are too many stages: 2**stages must be at most 4 times the longer side of the map.
         """
         height, width, outputs = self.shape
         scale = 2 ** len(self.features)

@@ -34,7 +34,7 @@ class TextEncoder(nn.Module):
     heads: int = 4
 
     def __call__(self, tokens: Tokens) -> Float[Array, "batch height width outputs"]:
-        """Computes the maps: the attention's output, and a vector that all positions share (equation 4).
+        """Computes the maps: the output of the attention, and a projection of the mean word, equal at every position.
 
         Args:
           tokens: Tokens of shape [batch, words], from ``tokens``.
