@@ -123,16 +123,17 @@ show(images[:: len(images) // 48][:48], rows=3)
 # (and channel) on average. Lower is better. A model that knows nothing needs log2 17 = 4.09 bits for a pixel with 17
 # levels.
 #
-# `workdir` names a folder for the state of the training. If the training is interrupted, run the cell again, and it
-# resumes.
+# `workdir` names a folder inside `WORKDIR`, here `plain`, for the state of the training and the model. If the training
+# is interrupted, run the cell again, and it resumes.
 
 # %%
 model, variables, history = fit(None, images, levels=LEVELS, steps=STEPS, workdir="plain")
 
 # %% [markdown]
-# `history` has the scores as numbers. The curve of the held-out images tells you whether to train for longer: if it is
-# still falling at the end, choose more `STEPS` and a new `WORKDIR`. Here, the curve
-# of the training images lies above that of the held-out images, because dropout is on while their loss is computed.
+# `history` has the scores as numbers. The curve of the held-out images becomes flat at the end of every training,
+# because the learning rate falls to zero. To learn whether a longer training helps, choose twice as many `STEPS` and a
+# new `WORKDIR`, and compare the best scores. Here, the curve of the training images lies above that of the held-out
+# images, because dropout is on while their loss is computed.
 
 # %%
 curves = {}
@@ -206,9 +207,9 @@ show(test[np.concatenate([order[:16], order[-16:]])], rows=2)
 
 # %% [markdown]
 # In a shell, this command prints the bits/dim of each file; here you see the first three. The last column, `less_png`,
-# is the bits/dim of the model minus those of the image as a PNG file. Use it to look for anomalies. A plain image
-# has few bits/dim even if it is unlike the training images, but its PNG file is small as well, so the difference does
-# not favour it. The higher `less_png` is, the odder is the image.
+# is the bits/dim of the model minus those of the image as a PNG file. Sort by it to find anomalies: the images with the
+# highest `less_png` are the oddest. The bits/dim alone would not do, because a plain image has few of them even if it
+# is unlike the training images. Its PNG file is small as well, so the difference corrects for plainness.
 
 # %% language="sh"
 # pixelcnn score plain "$FOLDER/test" | head -n 4
@@ -287,7 +288,7 @@ for number, pixels in enumerate(as_pixels(test, levels=LEVELS)):
 # - **Images of your own.** Set `FOLDER`, `SIZE`, `LEVELS` and a new `WORKDIR` in the cell at the top, restart the
 #   kernel, and run all cells. If the folder has another layout, or the files have captions, see
 #   [Your own data](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/your_own_data.md).
-# - **A better model.** First train for longer, until the curve is flat. Then see
+# - **A better model.** First double the steps, until that no longer helps. Then see
 #   [which model and which size](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/sizes.md)
 #   suit your images, and what makes
 #   [training quick](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/quick_training.md).

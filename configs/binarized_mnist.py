@@ -15,6 +15,9 @@ Result: test nats 80.41, 80.22, 80.13, 79.97; validation 80.34, train 79.35 (10,
 
 from configs import ConfigDict, predecessors, step_number
 
+# Of each warm start: augment, dropout, steps, eval_every.
+TRAININGS = {2: (0.75, 0.0, 6_000, 1_000), 3: (0.85, 0.05, 7_000, 1_750), 4: (0.5, 0.05, 9_000, 1_500)}
+
 
 def get_config(step: str = "1") -> ConfigDict:
     config = predecessors.get_config()
@@ -25,13 +28,10 @@ def get_config(step: str = "1") -> ConfigDict:
     config.train.update(batch_size=32, microbatch_size=4, steps=9_000, ema_decay=0.999)
     config.train.update(eval_every=1_500, score_train_images=10_000)
     if (number := step_number(step, 4)) > 1:
+        config.unconditional.augment, config.model.dropout, steps, every = TRAININGS[number]
         config.model.dtype = "bfloat16"
         config.optimizer.learning_rate = 2e-3
-        config.train.start_from = f"runs/binarized_mnist_{number - 1}"
-        config.unconditional.augment = {"2": 0.75, "3": 0.85, "4": 0.5}[step]
-        config.model.dropout = 0.0 if step == "2" else 0.05
-        config.train.steps = {"2": 6_000, "3": 7_000, "4": 9_000}[step]
-        config.train.eval_every = {"2": 1_000, "3": 1_750, "4": 1_500}[step]
-    if step == "4":
+        config.train.update(start_from=f"runs/binarized_mnist_{number - 1}", steps=steps, eval_every=every)
+    if number == 4:
         config.unconditional.views = (3,)  # rotated by 180 degrees: from the last pixel to the first
     return config

@@ -97,13 +97,13 @@ class CodeModel(NamedTuple):
         codes = dict[str, Array]()
         for name, its_key in zip(self.priors, jax.random.split(key), strict=False):
             factor = self.networks[TOKENIZERS[name]].factor
-            size, given = (shape[0], shape[1] // factor, shape[2] // factor), self.condition(name, codes, h)
+            size, given = (shape[0], *(-(-x // factor) for x in shape[1:])), self.condition(name, codes, h)
             if observed is not None and mask is not None:
                 grey = self.networks["tokenizer"].levels // 2
-                known = self.encode(jnp.where(mask, observed, grey))[name]
-                given |= {"observed": known, "mask": ~touched(~mask, factor)}
+                known = self._run(TOKENIZERS[name], jnp.where(mask, observed, grey), "encode")
+                given |= {"observed": known, "mask": ~touched(np.logical_not(mask), factor)}
             codes[name] = sample(self.networks[name], self.variables[name], its_key, shape=size, **given, **options)
-        images = self._run("tokenizer", codes["prior"], "decode")
+        images = self._run("tokenizer", codes["prior"], "decode")[:, : shape[1], : shape[2]]
         return images if observed is None or mask is None else jnp.where(mask, observed, images)
 
     def condition(self, name: str, codes: Mapping[str, Array], h: ConditionLike | None) -> dict[str, Any]:

@@ -133,11 +133,11 @@ def as_counts(measured: np.ndarray | Array, *, sigma: float) -> tuple[UInt16[np.
       Levels of type uint16, and the noise in levels.
 
     Raises:
-      InputError: If values are not finite or span more than 65,536 steps.
+      InputError: If values are not finite or span more than 65,536 steps, or sigma is not positive.
     """
     x = np.asarray(measured, np.float64)
     steps = (x - x.min()) * (STEPS / sigma)
-    if not np.isfinite(steps).all() or steps.max() > 65535:
+    if not (sigma > 0 and np.isfinite(steps).all() and steps.max() <= 65535):
         raise InputError(f"measured must be finite and span at most 65536 steps of {sigma / STEPS}: clip outliers.")
     images = np.round(steps).astype(np.uint16)
     quantised = f"Quantised to steps of {sigma / STEPS:.3g}, a quarter of the noise, from {x.min():.3g}"

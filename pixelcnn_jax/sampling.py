@@ -119,9 +119,9 @@ def sample_and_log_prob(
       on_row: Called with the index of each row that is finished, for a progress bar; not called without a ``Stream``.
 
     Returns:
-      The images that ``sample`` draws, and the log-probability of each in nats, float32, of shape [batch]. Temperature
-      and guidance are included in these log-probabilities. Observed sub-pixels do not count. Under ``jit``, the
-      log-probability of an image is NaN if one of its sub-pixels is -1.
+      The images that ``sample`` draws, and the log-probability of each in nats, float32 at least, of shape [batch].
+      Temperature and guidance are included in these log-probabilities. Observed sub-pixels do not count. Under ``jit``,
+      the log-probability of an image is NaN if one of its sub-pixels is -1.
 
     Raises:
       InputError: If an argument does not fit the model, or a logit is NaN or plus infinity.
@@ -293,6 +293,7 @@ def _draw(
     if observed is None and mask is None:
         observed, mask = np.zeros(full, np.int32), np.zeros((1, 1, 1, 1), bool)
     mask = as_mask(mask, full)
+    # Unobserved sub-pixels become 0, a valid index for the embedding of ``code_features``.
     images = as_images(observed, channels=full[-1], levels=levels, name="observed", mask=mask)
     words = jax.random.key_data(key)
     if words.ndim > 1 and len(words) != shape[0]:
@@ -331,8 +332,7 @@ def _begun(
 ) -> tuple[Int[Array, "batch height width channels"], Key[Array, " batch"]]:
     """Builds the images with which sampling starts, and a key for each.
 
-    Unobserved sub-pixels start at 0, a valid index, because a network with ``code_features`` looks up every value in a
-    table, also those that are not drawn yet. No error can be raised while tracing, so a traced value out of range
+    No error can be raised while tracing, so a traced value out of range
     becomes -1, and gives its image the log-probability NaN.
     """
     images = jnp.broadcast_to(jnp.asarray(observed, jnp.int32), shape)

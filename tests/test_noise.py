@@ -40,6 +40,6 @@ def test_floats_become_levels_finer_than_their_noise(capsys):
     np.testing.assert_array_equal(images, [[0, 20, 61]])
     assert (images.dtype, noise) == (np.uint16, Gaussian(4.0))
     assert "steps of 0.025, a quarter of the noise, from -0.5: 62 levels" in capsys.readouterr().err
-    for measured in ([0.0, np.nan], [0.0, 2000.0]):
+    for measured, sigma in ([0.0, np.nan], 0.1), ([0.0, 2000.0], 0.1), ([0.0, 1.0], -1.0):
         with pytest.raises(InputError, match="65536 steps"):
-            as_counts(np.array(measured), sigma=0.1)
+            as_counts(np.array(measured), sigma=sigma)

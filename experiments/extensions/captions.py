@@ -80,7 +80,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Int[np.ndarray, "rows c
     return np.concatenate([np.repeat(selection[:, None], columns, axis=1), walk[None]])
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params) -> Figures:
     """Measures nats with right, wrong and no caption, Bayes accuracy, and samples.
 
     Each image is scored under each distinct caption of the held-out images. If these have more than ``MAX_CAPTIONS``,

@@ -1,7 +1,5 @@
 """p(y|x) by a convolutional network, to measure the class accuracy of samples."""
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -31,8 +29,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
         return jnp.asarray(source)[order].reshape(config.train.sample_rows, config.train.sample_columns, *spec.shape)
 
     caption = "Validation images, ordered by their predicted class."
-    words: dict[str, Any] = {"measure": "cross_entropy", "density": "p(y|x)", "caption": caption}
-    return Experiment(init_of(network, spec), loss, draw, network, **words)
+    return Experiment(init_of(network, spec), loss, draw, network, "cross_entropy", "p(y|x)", caption)
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:
@@ -40,7 +37,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
     return take_images(splits.validation, config.train.sample_rows * config.train.sample_columns)
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params) -> Figures:
     """Measures the accuracy on each held-out split."""
     predict = per_image(config, lambda p, b: jnp.argmax(apply(experiment.networks, p, b["image"]), axis=1))
     held_out = {name: split.subset(config.train.report_images) for name, split in splits.held_out.items()}

@@ -62,14 +62,16 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
             images = decode(sample(networks["prior"], params["prior"], key, shape=size, h=h))
         pictures = [np.asarray(images, np.int32)]
         if section.show_nearest:
-            pictures.append(nearest(pictures[0], source["train"]))
+            train = source["train"] if decode is None else np.asarray(decode(source["train"]), np.int32)
+            pictures.append(nearest(pictures[0], train))
         return np.stack(pictures, axis=1).reshape(rows, -1, *pictures[0].shape[1:])
 
     density = GIVEN_CAPTION if spec.words else GIVEN_LABEL if spec.classes else UNCONDITIONAL
     caption = "Samples, drawn as codes and decoded" + ", one class per row" * (density == GIVEN_LABEL)
     caption += "; to the right of each its nearest training image" * section.show_nearest
-    names, levels = (BITS_OF_CODES, density, f"{caption}."), None if decode is None else 256
-    return Experiment(init_of_each(networks, inputs), loss, draw, networks, *names, {"guidance": False}, levels)
+    names, facts = (BITS_OF_CODES, density, f"{caption}."), {"guidance": False}
+    init, levels = init_of_each(networks, inputs), None if decode is None else 256
+    return Experiment(init, loss, draw, networks, *names, facts, picture_levels=levels)
 
 
 def load_tokenizers(config: RunConfig, spec: ImageSpec, prepared: Variables) -> tuple[Networks, Variables]:
@@ -115,7 +117,7 @@ def condition(spec: ImageSpec, batch: Mapping[str, Any]) -> Any:
 
 
 def prepare(config: RunConfig, splits: Splits) -> Variables:
-    """Copies the tokenizers, so that the run is complete without their workdirs."""
+    """Copies the tokenizers, so that the trained model needs no other; a run that resumes reads their workdirs."""
     return load_tokenizers(config, splits.spec, {})[1]
 
 

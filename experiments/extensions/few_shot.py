@@ -115,7 +115,7 @@ def check(config: RunConfig, splits: Splits) -> None:
         episodes_of_report(config, splits)
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params) -> Figures:
     """Measures nats by number of examples, and classification by Bayes' rule.
 
     "Both ways" multiplies p(x | e) / p(x) and p(e | x) / p(e), equal for an exact model.

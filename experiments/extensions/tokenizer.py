@@ -60,7 +60,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
     return take_images(splits.validation, config.train.sample_rows * max(1, config.train.sample_columns // 2))
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params) -> Figures:
     """Measures the error of reconstructions, and how many codes are in use, on each held-out split."""
 
     def measured(params: Params, batch: Batch) -> tuple[Array, Array]:

@@ -149,7 +149,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
     return take_images(splits.validation, config.train.sample_rows - config.train.sample_rows // 2)
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params) -> Figures:
     """Measures both bounds, the KL divergence, and the decoder given the prior."""
     networks, images = experiment.networks, report_split(splits).subset(config.train.report_images)
     count = config.section.importance_samples

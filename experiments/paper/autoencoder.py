@@ -85,7 +85,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
     return take_images(splits.validation, config.train.sample_rows)
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params) -> Figures:
     """Measures squared errors, the decoder's use of h, and linear probes of h."""
     networks, spec, train = experiment.networks, splits.spec, config.train
     images, local = report_split(splits).subset(train.report_images), on_one_device(params)

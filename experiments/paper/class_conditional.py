@@ -57,7 +57,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
     return Experiment(init, loss, draw, model, density=GIVEN_LABEL, caption="Samples, one class per row.", facts=facts)
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params) -> Figures:
     """Measures the information in the label and the class accuracy of samples."""
     spec, model, local = splits.spec, experiment.networks, on_one_device(params)
     images, classes = report_split(splits).subset(config.train.report_images), jnp.eye(number_of_classes(spec))

@@ -4,7 +4,6 @@ Picture rows: a held-out image and its nearest neighbours.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -68,8 +67,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
         return images[jnp.argsort(squared_distances(places[:rows], places), axis=1)[:, :columns]]
 
     caption = "In each row a held-out image and its nearest neighbours."
-    words: dict[str, Any] = {"measure": "triplet_loss", "density": "triplets", "caption": caption}
-    return Experiment(init_of(network, spec), loss, draw, network, **words)
+    return Experiment(init_of(network, spec), loss, draw, network, "triplet_loss", "triplets", caption)
 
 
 def on_unit_sphere(x: Float[Array, "batch features"]) -> Float[Array, "batch features"]:
@@ -121,7 +119,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
     return take_images(images, min(len(images), SEARCHED))
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params) -> Figures:
     """Measures verification of held-out images."""
     network, images = experiment.networks, report_split(splits).subset(config.train.report_images)
     embeddings = per_image(config, lambda p, b: embed(network, p, b["image"]))(params, images)

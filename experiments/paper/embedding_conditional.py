@@ -120,14 +120,14 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
     return np.stack([firsts[i % len(firsts)] for i in range(config.train.sample_rows)])
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params) -> Figures:
     """Measures how often a sample is nearest to the identity that it was drawn from."""
     networks = experiment.networks
     members = identities_of(report_split(splits), IDENTITIES)
     identities, count = list(members.values()), len(members)
 
     def place(images: Images) -> Places:
-        return embed(networks["embedder"], prepared["embedder"], jnp.asarray(images))
+        return embed(networks["embedder"], params["embedder"], jnp.asarray(images))
 
     ends = np.cumsum([*map(len, identities)])[:-1]
     placed = np.split(np.asarray(place(np.concatenate(identities))), ends)

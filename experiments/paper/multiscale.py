@@ -94,7 +94,7 @@ def draw_classes(
     return sample(network, variables, large_key, shape=size, h=h, s=s, observed=observed, mask=mask)
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params) -> Figures:
     """Measures the nats of each part and the class accuracy of samples."""
     spec = splits.spec
     networks, local = experiment.networks, on_one_device(params)

@@ -136,7 +136,7 @@ def read_parts(file: Path) -> list[tuple[Container, Names]]:
         while start < len(data) or not parts:
             end = start + length_of(data[start : start + 64])
             container = unpack(data[start:end])
-            check_size(container.shape)
+            check_size(container.shape, container.columns)
             parts.append((container, unpack_names(container.extra, container.shape[0])))
             start = end
         order = [(names.part, names.parts) for _, names in parts]

@@ -21,7 +21,7 @@ from pixelcnn_jax.models.conditioning.conditional_model import part_of
 from pixelcnn_jax.training.config import TrainConfig
 from pixelcnn_jax.training.evaluation import finite_values, make_evaluator, score, summarise
 
-MAX_BATCH = 1024  # batch size, whatever a card says
+MAX_BATCH, MAX_RESIZED = 1024, 2**13  # batch size and side of an image cut into patches, whatever a card says
 SPLITS = ("train", "validation", "test")
 MEANS = {"mirrored": "the image and its mirror image", "views": "the symmetries of the image"}
 
@@ -68,7 +68,8 @@ def evaluate_split(
     if data.dataset in ("array", "folder") and data_dir is None:
         raise InputError(f"{density.name} was trained on local data: pass a folder or .npz file with --data-dir.")
     examples = getattr(density.conditioner, "max_examples", 0)
-    if max(data.resize or 0, data.height or 0) > max(density.spec.shape[:2]) or data.max_examples > examples:
+    largest = MAX_RESIZED if data.patch else max(density.spec.shape[:2])
+    if max(data.resize or 0, data.height or 0) > largest or data.max_examples > examples:
         raise InputError(f"{density.name} has a config.data.resize or max_examples larger than its model allows.")
     # Untrusted cards choose neither the folder nor a download.
     try:

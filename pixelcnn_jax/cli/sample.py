@@ -85,7 +85,8 @@ def sample(
         shown = np.stack([whole, np.where(mask, whole, density.spec.levels // 2)])
     by_codes = isinstance(density.model, CodeModel)
     draw = density.model.sample if by_codes else partial(sampling.sample, density.model, density.variables)
-    with options.progress("sampling", height) as on_row:
+    factors = [x.factor for name, x in density.model.networks.items() if "tokenizer" in name] if by_codes else [1]
+    with options.progress("sampling", sum(height // factor for factor in factors)) as on_row:
         key, shape = jax.random.key(seed), (count, height, width)
         images = draw(key, shape=shape, **arguments, on_row=on_row)
     shown = scan(np.concatenate([shown, images]))

@@ -12,8 +12,14 @@ from pixelcnn_jax.codec.groups import IMAGES_PER_LANE, Coder, digest_of_integers
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.checks import as_images
-from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition, apply_conditioner
+from pixelcnn_jax.models.conditioning.conditional_model import (
+    ConditionalModel,
+    ConstantCondition,
+    apply_conditioner,
+    part_of,
+)
 from pixelcnn_jax.models.inputs import ConditionLike, ImagesLike, Map, Variables, params_of
+from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.streaming import OnRow
 
 
@@ -87,17 +93,17 @@ def compress_sizes(
 ) -> list[bytes]:
     """Compresses images of several sizes with few programs."""
     network, arrays, containers, conditions = integer_network(model), [], [], []
-    for images, h, s, batch_size, extra, tile in sizes:
+    for images, h, s, *_ in sizes:
         arrays.append(images := np.asarray(as_images(images, channels=network.channels, levels=network.levels)))
-        _, weights, condition = apply_conditioner(model, variables, h, s, shape=images.shape)
-        check_size(images.shape)
+        conditions.append(apply_conditioner(model, variables, h, s, shape=images.shape)[2])
+    digest = digest_of_integers(network, params := integer_params(model, variables))
+    for images, (*_, batch_size, extra, tile) in zip(arrays, sizes, strict=True):
         columns = min(tile or images.shape[2], images.shape[2])
+        check_size(images.shape, columns)
         batch_size = max(1, min(batch_size, len(images), MAX_ROW // columns))
         lanes = max(1, batch_size // IMAGES_PER_LANE["mixture" if network.mixture else "softmax"])
-        digest = digest_of_integers(network, params_of(weights))
-        conditions.append(condition)
         containers.append(Container(digest, images.shape, network.levels, batch_size, lanes, tile or 0, extra))
-    coder = Coder(network, params_of(weights), containers, conditions, on_row)
+    coder = Coder(network, params, containers, conditions, on_row)
     return [pack(container) for container in coder.compress(arrays, verify=verify)]
 
 
@@ -141,7 +147,7 @@ def decompress(
       (1, 8, 8, 1)
     """
     container = unpack(data)
-    check_size(container.shape, max_subpixels=max_subpixels)
+    check_size(container.shape, container.columns, max_subpixels=max_subpixels)
     container = container.only(group, tile)
     return decompress_sizes(model, variables, [(container, h, s)], on_row=on_row)[0]
 
@@ -154,12 +160,14 @@ def decompress_sizes(
     on_row: OnRow | None,
 ) -> list[UInt[np.ndarray, "..."]]:
     """Decompresses several containers with few programs."""
-    network, conditions = integer_network(model), []
-    for container, h, s in coded:
-        _, weights, condition = apply_conditioner(model, variables, h, s, shape=container.shape)
-        conditions.append(condition)
-    containers = [container for container, *_ in coded]
-    return Coder(network, params_of(weights), containers, conditions, on_row).decompress()
+    network, containers = integer_network(model), [container for container, *_ in coded]
+    conditions = [apply_conditioner(model, variables, h, s, shape=container.shape)[2] for container, h, s in coded]
+    return Coder(network, integer_params(model, variables), containers, conditions, on_row).decompress()
+
+
+def integer_params(model: nn.Module, variables: Variables) -> Params:
+    """Extracts the parameters of the integer network."""
+    return params_of(part_of(variables, "network") if isinstance(model, ConditionalModel) else variables)
 
 
 def integer_network(model: nn.Module) -> IntegerPixelCNN:

@@ -159,12 +159,12 @@ def length_of(data: bytes) -> int:
     return int(length)
 
 
-def check_size(shape: tuple[int, ...], *, max_subpixels: int = MAX_CODED_SUBPIXELS) -> None:
-    """Raises InputError for no images or too many sub-pixels."""
-    if not 0 < math.prod(shape) <= max_subpixels or shape[2] > MAX_ROW:
+def check_size(shape: tuple[int, ...], columns: int, *, max_subpixels: int = MAX_CODED_SUBPIXELS) -> None:
+    """Raises InputError for no images, too many sub-pixels, or too many columns of an image or tile."""
+    if not 0 < math.prod(shape) <= max_subpixels or columns > MAX_ROW:
         raise InputError(
             f"images must have 1 to {max_subpixels} sub-pixels, in rows of at most {MAX_ROW} pixels, got shape "
-            f"{[*shape]}: code them in parts."
+            f"{[*shape]}: code them in parts or in tiles."
         )
 
 

@@ -49,7 +49,7 @@ class Coder:
     on_row: OnRow | None
 
     def compress(self, images: Sequence[Any], *, verify: bool) -> list[Container]:
-        """Encodes at -log2 p(x | h) bits plus 5 bytes per group.
+        """Encodes at -log2 p(x | h) bits, plus 4 bytes per lane and the length of each group.
 
         Raises:
           InputError: if this machine is inexact or fails to ``verify``.

@@ -42,11 +42,10 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
     tops = {folders[0] for folders in inside.values() if folders}
     has_splits = {top.lower() for top in tops} & SPLITS or split.name in tops  # otherwise folders are classes
     split.check_name(str(root), sorted(tops | {"all"}) if has_splits else ["all"])
-    file_of: dict[int, pathlib.Path] = {}  # of the split, each file once
-    for row, file in zip(file_numbers(all_files), all_files, strict=True):
-        if split.name == "all" or inside[file][:1] == (split.name,):
-            file_of.setdefault(row, file)
-    kept, files = [*file_of], [*file_of.values()]
+    number_of = dict(zip(all_files, file_numbers(all_files), strict=True))
+    in_split = [file for file in all_files if split.name == "all" or inside[file][:1] == (split.name,)]
+    file_of = {number_of[file]: file for file in reversed(in_split)}  # each file once, by its first link
+    files = sorted(file_of.values())
     depth = 1 if split.name != "all" or {top.lower() for top in tops} <= SPLITS else 0
     class_of = {file: folders[depth] for file, folders in inside.items() if len(folders) > depth}
     names = sorted(set(class_of.values()))
@@ -60,10 +59,10 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
     words = vocabulary(sentences.values())
     length = max((len(split_words(sentence)) for sentence in sentences.values()), default=0)
 
-    order = stratified_order([class_of.get(file) for file in files])
+    stratified = [files[row] for row in stratified_order([class_of.get(file) for file in files])]
 
     def classes() -> Classes:
-        return [names.index(class_of[files[row]]) for row in order], names
+        return [names.index(class_of[file]) for file in stratified], names
 
     def read(row: int) -> Example:
         file = file_of[row % STACK]
@@ -73,10 +72,8 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
             | ({"caption": tokenise(sentences[file], words, length=length)} if captions else {})
         )
 
-    places = sorted(order[place] for place in split.rows(len(files), {"label": classes} if labelled else {}))
-    image_of = {
-        number * STACK + kept[place]: image for place in places for number, image in enumerate(images_in(files[place]))
-    }
+    chosen = sorted(stratified[row] for row in split.rows(len(files), {"label": classes} if labelled else {}))
+    image_of = {i * STACK + number_of[file]: image for file in chosen for i, image in enumerate(images_in(file))}
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         kinds = {*pool.map(kind_of, all_files[:: math.ceil(len(all_files) / INSPECTED)])}
     colour, levels = "colour" in kinds, MAX_LEVELS if "counts" in kinds else 256

@@ -49,8 +49,10 @@ class Preparation:
           stored: intensity levels as stored.
 
         Raises:
-          InputError: for ``bits`` with binarised or other than 8-bit images.
+          InputError: for ``bits`` with binarised or other than 8-bit images, or ``height`` without ``resize``.
         """
+        if self.height and not self.resize:
+            raise InputError("height needs resize, which is the width.")
         if self.bits and (self.binarize != "none" or stored != 256):
             raise InputError(f"bits={self.bits} needs 8-bit images and binarize=none: set one of bits and binarize.")
         steps: dict[str, Callable[[np.ndarray], np.ndarray]] = {}

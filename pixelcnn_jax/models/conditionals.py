@@ -83,7 +83,8 @@ def next_conditional(cache: Cache, previous: Integer[Array, " batch"]) -> tuple[
         first.
 
     Returns:
-      Log-probabilities in nats of all levels, of shape [batch, levels], and the cache for the next call.
+      Log-probabilities in nats of all levels, of shape [batch, levels], and the cache for the next call. After the last
+      sub-pixel, the results mean nothing.
     """
     width, channels = cache.row.shape[2:]
     place = cache.site % (width * channels)

@@ -52,7 +52,8 @@ class Pixel(NamedTuple):
     hidden: Float[Array, "batch 1 1 _"] | None = None
 
 
-to_later = jax.vmap(partial(jnp.tensordot, axes=1))  # per layer: features to the contexts of later colours
+# Adds a finished colour to the contexts of all later ones, for each layer, so that no colour reads it again.
+to_later = jax.vmap(partial(jnp.tensordot, axes=1))
 
 
 @dataclass(frozen=True)

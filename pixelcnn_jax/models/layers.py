@@ -2,13 +2,16 @@
 
 Equations and figures are those of the paper, 1606.05328. Training and cached sampling share the functions that compute
 a layer. Sampling has one row or pixel at a time, so there ``models.gated_stream`` replaces the functions that shift or
-pad whole images. A vertical convolution reads its new rows and the rows above them, its ``memory``: zeros for a whole
-image and, row by row, the last rows that it read. A *colour* is a channel of a pixel; the colours of a pixel are
-predicted one after the other.
+pad whole images. A vertical convolution reads new rows and the rows above them, its ``memory``. For a whole image the
+memory is zero padding; when rows come one at a time, it is the last rows of the calls before. A *colour* is a channel
+of a pixel; the colours of a pixel are predicted one after the other.
 
-``GatedPixelCNN.parameter_shapes`` declares the parameters of a layer. Before a layer reads them,
-``models.colours.mask_params`` masks the kernels and splits the horizontal one into ``left`` and ``pixel``. In shapes,
-out... is (2, features), the pair f and g of the gate, or both merged into one axis.
+A layer is a dict of parameters. ``vertical`` convolves the vertical stack, and its gated result is the vertical stack
+of the next layer. Before the gate, ``crossing`` takes it to the horizontal stack, where it is added to what the
+horizontal kernels read of the pixels to the left (``left``) and of the pixel itself (``pixel``). The gate of this sum,
+times ``out``, is added to the horizontal stack. ``GatedPixelCNN.parameter_shapes`` declares these parameters; before a
+layer reads them, ``models.colours.mask_params`` masks the kernels and splits the horizontal one into its two parts. In
+shapes, out... stands for the arguments f and g of the gate: (2, features), or one axis of 2 * features on accelerators.
 """
 
 import math
@@ -186,8 +189,9 @@ def dropout(key: Key[Array, ""], rate: float, x: Features) -> Features:
     Returns:
       The shape of x.
     """
-    threshold = max(1, round(rate * 256))  # the noise is uint8: uint32 would cost as much as the layer on CPU
-    # The words are drawn as a matrix, because XLA on CPU unrolls every short axis, which takes seconds to compile.
+    threshold = max(1, round(rate * 256))
+    # Four units share a word, since a word per unit would cost as much as the layer on CPU. The words are drawn as a
+    # matrix, because XLA on CPU unrolls every short axis, which takes seconds to compile.
     words = jax.random.bits(key, (math.prod(x.shape[:3]), -(-x.shape[3] // 4)), jnp.uint32)
     uniform = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:3], -1)[..., : x.shape[3]]
     return jnp.where(uniform >= threshold, x * (256 / (256 - threshold)), jnp.zeros_like(x))
@@ -288,15 +292,14 @@ def horizontal_layer(
     residual: bool = True,
     drop: Dropout = lambda x: x,
 ) -> tuple[Float[Array, "batch height width out_features"], Float[Array, "batch height width out_features"]]:
-    """Computes the horizontal stack of a layer from the current pixel, given the sums over all other pixels.
+    """Adds each pixel's own term to the sums over all other pixels, and computes the horizontal stack of a layer.
 
     Args:
-      layer: The parameters of a layer; in sampling, the part of them that reads one colour.
+      layer: The parameters of a layer; in sampling, the part of them that computes one colour.
       x: The output of the horizontal stack of the layer before, of shape [batch, height, width, features].
       pre_activation: The arguments of the gates without the term of the current pixel: the contributions of the
         vertical stack, of the pixels to the left and, in sampling, of the earlier colours.
-      out: The output without the term of the gated units: the bias and, in sampling, the contributions of the earlier
-        colours.
+      out: What the product of the gated units is added to: the bias and, in sampling, the terms of earlier colours.
       residual: Whether x is added to the output, as in all layers but the first.
       drop: The dropout of the gated units.
 

@@ -71,9 +71,9 @@ class Recipe(NamedTuple):
         ``prepare(config, splits) -> prepared``.
       picture_source: Chooses what the pictures of the experiment start from, such as images to reconstruct,
         ``picture_source(config, splits) -> source``.
-      report: Computes figures of the trained model, ``report(config, experiment, splits, params, prepared) ->
-        figures``, a dict by name, or None. Figures may be numbers or arrays of NumPy or JAX; NaN and infinity are
-        stored as None.
+      report: Computes figures of the trained model, ``report(config, experiment, splits, params) -> figures``, a dict
+        by name, or None. ``params`` include what ``prepare`` returned. Figures may be numbers or arrays of NumPy or
+        JAX; NaN and infinity are stored as None.
       Config: The dataclass of the experiment's own fields, which are ``config.NAME``.
     """
 
@@ -81,7 +81,7 @@ class Recipe(NamedTuple):
     check: Callable[[RunConfig, Splits], None] = lambda config, splits: None
     prepare: Callable[[RunConfig, Splits], Variables] = lambda config, splits: {}
     picture_source: Callable[[RunConfig, Splits], Any] = lambda config, splits: None
-    report: Callable[[RunConfig, Experiment, Splits, Params, Variables], Figures] = lambda *_: {}
+    report: Callable[[RunConfig, Experiment, Splits, Params], Figures] = lambda *_: {}
     Config: type = NoFields
 
     @classmethod

@@ -31,7 +31,6 @@ from pixelcnn_jax.models.declarations import condition_sizes
 from pixelcnn_jax.models.inputs import MAX_CLASSES, ConditionLike, ImageSpec, Map, RandomKeys, Variables, params_of
 from pixelcnn_jax.models.registry import ModelConfig, describe, make_network
 from pixelcnn_jax.pretrained import density_of
-from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.config import RunConfig, parse_config
 from pixelcnn_jax.training.evaluation import extreme_rows, given_rows, make_scorer
@@ -254,12 +253,8 @@ def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experime
         others = {name: x for name, x in params.items() if name != "params"}  # such as masks; not trained
         return nll(model, params | jax.lax.stop_gradient(others), batch["image"], **condition(batch), key=key)
 
-    def draw(params: Params, key: Key[Array, ""], source: Batch) -> Array:
-        batch, height, width, _ = source["image"].shape
-        return sample(model, params, key, shape=(batch, height, width), **condition(source))[None]
-
     density, facts = density_of(model, condition(first), classes), {"guidance": not isinstance(model, Network)}
-    return Experiment(init, loss, draw, model, density=density, facts=facts)
+    return Experiment(init, loss, lambda params, key, source: source, model, density=density, facts=facts)
 
 
 def _in_float32(model: Any) -> Any:

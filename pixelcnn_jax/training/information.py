@@ -88,7 +88,7 @@ def information(
     if clean is None:
         noise_nats = noise.estimate(np.asarray(with_channels(images, spec.channels)))
     else:
-        if np.shape(clean) not in (shape, shape[:3]):
+        if np.shape(clean) not in (shape, shape[:3] if spec.channels == 1 else shape):
             raise InputError(f"clean must have the shape of images, {[*shape]}, got {[*np.shape(clean)]}.")
         noise_nats = noise.entropy(np.reshape(clean, shape))
     to_bits = 1 / (spec.height * spec.width * math.log(2))

@@ -170,7 +170,8 @@ class Loop:
 
     def check_skipped(self, step: int, skipped: int) -> None:
         """Raises InputError after too many steps in a row whose gradient was not finite."""
-        if skipped >= MAX_SKIPPED:  # at unchanged parameters
+        if skipped >= MAX_SKIPPED:
+            # No checkpoint since then is of use: its parameters, unchanged, have no finite gradient.
             self.checkpoints.discard_from(step - skipped)
             raise InputError(
                 f"The gradient was not finite in {skipped} steps up to {step}; the last checkpoint is good: {REMEDY}"

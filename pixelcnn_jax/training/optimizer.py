@@ -11,6 +11,7 @@ import optax
 from jaxtyping import Array, Int
 from optax.contrib import MuonDimensionNumbers, muon
 
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.declarations import declared_variables
 from pixelcnn_jax.models.parameters import Kernel, Params
@@ -29,6 +30,10 @@ class OptimizerConfig:
     schedule: str = field("cosine", "cosine (to zero at the last step) or constant", choices=("cosine", "constant"))
     decay: float = field(0.0, "final fraction of steps with linear decay (constant schedule)", min=0, max=1)
     weight_decay: float = field(0.0, "weight decay of kernels", min=0)
+
+    def __post_init__(self) -> None:
+        if self.decay and self.schedule != "constant":
+            raise InputError("decay needs schedule=constant: a cosine falls to zero by itself.")
 
 
 def make_optimizer(config: OptimizerConfig, networks: Any, *, steps: int) -> optax.GradientTransformation:

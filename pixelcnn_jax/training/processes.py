@@ -85,7 +85,7 @@ def run_on_first_process(work: Callable[[], Any]) -> Any:
     """Runs ``work`` on the first process and broadcasts its JSON result or error.
 
     Raises:
-      InputError: if ``work`` raised one, or an OSError.
+      InputError: if ``work`` raised one or, with several processes, an OSError.
     """
     if jax.process_count() == 1:
         return work()

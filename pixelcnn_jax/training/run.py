@@ -96,7 +96,8 @@ def train(
         scores = {"train": scorer(params, splits.train.subset(train_images)), "validation": best.score}
         if splits.test is not None:
             scores["test"] = scorer(params, splits.test)
-        reported = recipe.report(config, experiment, splits, params, prepared) if config.train.report_images else {}
+        as_saved = {**params, **prepared}
+        reported = recipe.report(config, experiment, splits, as_saved) if config.train.report_images else {}
         result = {
             "measure": experiment.measure,
             "scores": scores,

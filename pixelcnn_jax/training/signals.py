@@ -54,6 +54,8 @@ class StopRequest:
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Handles a signal in a single process."""
         self.signal = number
+        if number == signal.SIGALRM:  # raises nothing, or a validation longer than the limit would start again forever
+            return
         for sig in SIGNALS:
             signal.signal(sig, signal.SIG_DFL)
         if number == signal.SIGINT and os.isatty(2):

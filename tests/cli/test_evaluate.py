@@ -58,12 +58,14 @@ def test_a_class_conditional_model_is_given_the_labels(pixelcnn, tmp_path):
     np.testing.assert_allclose(actual["nats"], expected, rtol=1e-5)
 
 
-def test_a_single_image_has_no_interval(pixelcnn, tmp_path):
+@pytest.mark.parametrize(("changes", "images"), [({}, 1), ({"resize": 16, "patch": 8}, 4)])
+def test_a_single_image_has_no_interval_unless_it_is_cut_into_patches(pixelcnn, tmp_path, changes, images):
     model, variables, card = load_pretrained("digits")
-    card["config"]["data"]["test_split"] = "test[:1]"
+    card["config"]["data"] |= {"test_split": "test[:1]"} | changes
     save_pretrained(tmp_path, model, variables, card)
-    assert json.loads(pixelcnn("evaluate", tmp_path, "--json"))["interval"] is None  # strict JSON has no infinity
-    assert "95 %" not in pixelcnn("evaluate", tmp_path)
+    actual = json.loads(pixelcnn("evaluate", tmp_path, "--json"))  # strict JSON has no infinity
+    assert (actual["images"], actual["interval"] is None) == (images, images == 1)
+    assert ("95 %" in pixelcnn("evaluate", tmp_path)) == (images > 1)
 
 
 @pytest.mark.parametrize(("scan", "axes"), [("rows", (0, 1, 2, 3)), ("columns", (0, 2, 1, 3))])

@@ -12,7 +12,7 @@ from proofs import random_images
 from safetensors.numpy import load_file
 
 from pixelcnn_jax import InputError, compress, decompress, log_prob
-from pixelcnn_jax.codec import groups
+from pixelcnn_jax.codec import container, groups
 from pixelcnn_jax.codec.container import digest, pack, unpack
 from pixelcnn_jax.codec.frequencies import log_of_frequency, symbol_intervals
 from pixelcnn_jax.codec.integer_stream import TABLE_TYPES, distribution_of
@@ -97,7 +97,7 @@ def test_a_decoder_in_numpy_integers_reads_tiles_of_sixteen_bits(counts, tmp_pat
     np.testing.assert_array_equal(decoded, images)
 
 
-def test_a_tile_is_decoded_alone_by_the_same_program(counts):
+def test_a_tile_is_decoded_alone_by_the_same_program(counts, monkeypatch):
     _, model, integers, images, s, data = counts
     decompress(model, integers, data, s=s[:1, :4, :4], group=0, tile=(0, 0))
     compiled = groups._decode_strip._cache_size()
@@ -110,6 +110,8 @@ def test_a_tile_is_decoded_alone_by_the_same_program(counts):
     assert groups._decode_strip._cache_size() == compiled
     np.testing.assert_array_equal(decompress(model, integers, data, s=s), images)
     np.testing.assert_array_equal(decompress(model, integers, data, s=s[1:], group=1), images[1:])
+    monkeypatch.setattr(container, "MAX_ROW", 4)  # of a tile, and no longer than that of an image
+    assert compress(model, integers, images, s=s, batch_size=1, tile=4) == data
     for wrong in {"tile": (2, 0)}, {"tile": (0, -1)}, {"group": 2}:
         with pytest.raises(InputError, match=f"^{min(wrong)} must be"):
             decompress(model, integers, data, s=s, **wrong)
@@ -118,9 +120,9 @@ def test_a_tile_is_decoded_alone_by_the_same_program(counts):
 def test_tiles_in_another_order_and_false_claims_are_refused(counts, monkeypatch):
     _, model, integers, images, s, data = counts
     flat = np.zeros_like(s)  # other maps would tell the tiles apart
-    container = unpack(compress(model, integers, images, s=flat, batch_size=1, tile=4))
-    first, second, *others = container.streams
-    swapped = dataclasses.replace(container, streams=(second, first, *others))
+    coded = unpack(compress(model, integers, images, s=flat, batch_size=1, tile=4))
+    first, second, *others = coded.streams
+    swapped = dataclasses.replace(coded, streams=(second, first, *others))
     with pytest.raises(InputError, match="does not decode"):
         decompress(model, integers, pack(swapped), s=flat)
     monkeypatch.delattr(groups, "plan")  # nothing is planned or allocated

@@ -88,6 +88,7 @@ def test_dynamic_binarisation_draws_each_value_with_its_probability():
         ({"bits": 3, "binarize": "threshold"}, "bits"),
         ({"bits": 3, "levels": 17}, "bits"),  # 8-bit images alone have bits to lose
         ({"levels": 16}, "images"),
+        ({"height": 4}, "resize"),
         ({"binarize": "threshold", "invert": True}, "binarize"),  # all of it is black
         ({"binarize": "threshold", "levels": 17, "invert": True}, "white"),
         ({"binarize": "dynamic", "levels": 17}, "binarize"),  # 0 and 1 already

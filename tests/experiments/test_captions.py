@@ -39,7 +39,7 @@ def test_what_captions_are_worth_by_hand():
 def test_images_are_scored_under_a_bounded_number_of_captions(monkeypatch):
     monkeypatch.setattr("experiments.extensions.captions.MAX_CAPTIONS", 9)
     experiment, params, splits = tiny_experiment("captions")
-    figures = report(tiny_config("captions"), experiment, splits, params, {})
+    figures = report(tiny_config("captions"), experiment, splits, params)
     assert figures["validation_images"] == figures["test_images"] == 4
     assert 1 < figures["distinct_captions"] <= 8
 

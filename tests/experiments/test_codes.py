@@ -105,6 +105,7 @@ def test_a_completion_keeps_what_is_observed(two_levels):
     assert programs[0] == programs[1] > 0  # the second time nothing is compiled
     np.testing.assert_array_equal(images[0][:, :6], observed[:, :6])
     assert (images[0] != images[1]).any()
+    assert model.sample(jax.random.key(0), shape=(4, 7, 8), h=h).shape[1:3] == (7, 8)
 
 
 def test_the_commands_know_that_bits_of_codes_are_no_likelihood(pixelcnn, two_levels, tmp_path):
@@ -147,7 +148,7 @@ def test_codes_of_ones_own(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "my_codes", SimpleNamespace(decode=decode))
     codes = {f"{name}_image": np.arange(64 * 12).reshape(64, 3, 4) % 4 for name in ("train", "validation", "test")}
     np.savez(tmp_path / "codes.npz", **codes)
-    own = {"settings.decoder": "my_codes:decode", "settings.show_nearest": False, "data.levels": 4}
+    own = {"settings.decoder": "my_codes:decode", "settings.show_nearest": True, "data.levels": 4}
     data = {"data.dataset": "array", "data.data_dir": str(tmp_path / "codes.npz"), "data.labels": False}
     result = tiny_run("codes", tmp_path / "run", own | data)
     assert result["scores"]["test"]["bits_of_codes"] < 40  # 24 by chance

@@ -29,7 +29,7 @@ def test_likelihoods_are_given_no_more_examples_than_a_class_has():
     experiment, params, splits = tiny_experiment("few_shot")
     two_of_each = {label: members[:2] for label, members in splits.test.members.items()}
     splits = splits._replace(test=dataclasses.replace(splits.test, members=two_of_each))
-    figures = report(config, experiment, splits, params, {})
+    figures = report(config, experiment, splits, params)
     assert {name for name in figures if name.startswith("nats")} == {"nats_given_0", "nats_given_1"}
 
 

@@ -128,8 +128,8 @@ def test_what_is_prepared_reaches_the_experiment_the_report_and_the_model(tmp_pa
             sample=lambda params, key, source: seen.update(source=source) or experiment.sample(params, key, None)
         )
 
-    def report(config, experiment, splits, params, prepared):
-        seen["report"] = prepared
+    def report(config, experiment, splits, params):
+        seen["report"] = params
         return {"figure": 1.5}
 
     recipe = Recipe(

@@ -62,23 +62,24 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path, whole, owner,
     assert_same_bits(tmp_path, whole)
 
 
-def test_a_validation_that_was_stopped_is_done_again_before_the_next_step(tmp_path, whole):
+@pytest.mark.parametrize(("number", "finished"), [(signal.SIGINT, False), (signal.SIGALRM, True)])
+def test_a_validation_is_done_again_if_a_person_stopped_it_and_finished_at_a_limit(tmp_path, whole, number, finished):
     drawn = []
 
     def stopping(experiment):
         def sample(params, key, source):
             drawn.append(1)
             if len(drawn) == 1:
-                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(number)
             return experiment.sample(params, key, source)
 
         return experiment._replace(sample=sample)
 
     with pytest.raises(Interrupted) as stopped:
-        run(tmp_path, recipe=with_experiment(stopping))
-    assert stopped.value.signal == signal.SIGINT
+        run(tmp_path, recipe=with_experiment(stopping), train__seconds=1e3)
+    assert stopped.value.signal == number
     assert checkpoints(tmp_path)[-1] == 4
-    assert not any("validation_bits_per_dim" in record for record in records(tmp_path))
+    assert finished == any("validation_bits_per_dim" in record for record in records(tmp_path))
     run(tmp_path)
     assert_same_bits(tmp_path, whole)
 
