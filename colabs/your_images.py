@@ -228,9 +228,9 @@ drawn = sample(
 show(drawn, rows=classes)
 
 # %% [markdown]
-# Each row has one class. Label 0 is the first folder in alphabetical order, label 1 the second, and so on. In a shell,
-# `pixelcnn sample by_class --label=3 -o class_3.png` draws a grid of the class with label 3 only, which is the threes
-# here.
+# Each row has one class. Label 0 is the first folder in alphabetical order (or the lowest number, if all names are
+# numbers), label 1 the second, and so on. In a shell, `pixelcnn sample by_class --label=3 -o class_3.png` draws a grid
+# of the class with label 3 only, which is the threes here.
 #
 # The label tells the model something about the image, so the images become more probable.
 

@@ -142,10 +142,9 @@ def dry_run(config: RunConfig, recipe: Recipe) -> dict[str, Any]:
 
 def dtype_hint(config: RunConfig) -> str | None:
     """Names the matmul dtype that trains faster, if this is a CPU and the config has the other."""
-    faster = devices.faster_dtype()
+    faster, units = ("bfloat16", "has") if devices.has_bfloat16_units() else ("float32", "has no")
     if jax.default_backend() != "cpu" or config.model.dtype == faster:
         return None
-    units = "has" if faster == "bfloat16" else "has no"
     return f"config.model.dtype={faster} may train faster: this CPU {units} bfloat16 units."
 
 

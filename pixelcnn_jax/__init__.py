@@ -1,9 +1,9 @@
 """Conditional image generation with PixelCNN decoders (van den Oord et al. 2016, arXiv 1606.05328) in JAX and Flax."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from etils import epy
 
-if TYPE_CHECKING:
+# Each name is imported on first use (PEP 562), so that a command can handle signals before JAX is imported.
+with epy.lazy_api_imports(globals()):
     from pixelcnn_jax.causality import check_causal
     from pixelcnn_jax.codec import compress, decompress, quantise
     from pixelcnn_jax.foundation.errors import InputError
@@ -23,33 +23,3 @@ __version__ = "0.1.0"
 __all__ = ["DiagonalBiLSTM", "GatedPixelCNN", "InputError", "PixelCNN", "RowLSTM", "bits_per_dim", "check_causal"]
 __all__ += ["compress", "decompress", "evaluate", "fit", "information", "load_pretrained", "log_prob", "naive_sample"]
 __all__ += ["nll", "pretrained_names", "quantise", "register", "sample", "sample_and_log_prob", "save_pretrained"]
-
-# The module that defines each name.
-HOMES = {
-    "causality": ["check_causal"],
-    "codec": ["compress", "decompress", "quantise"],
-    "foundation.errors": ["InputError"],
-    "likelihood": ["bits_per_dim", "log_prob", "nll"],
-    "models.gated_pixelcnn": ["GatedPixelCNN"],
-    "models.predecessors.pixelcnn": ["PixelCNN"],
-    "models.predecessors.pixelrnn": ["DiagonalBiLSTM", "RowLSTM"],
-    "models.registry": ["register"],
-    "pretrained": ["load_pretrained", "pretrained_names", "save_pretrained"],
-    "sampling": ["naive_sample", "sample", "sample_and_log_prob"],
-    "training.evaluation": ["evaluate"],
-    "training.fit": ["fit"],
-    "training.information": ["information"],
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name on first use (PEP 562), so that a command can handle signals before JAX is imported."""
-    for module, names in HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"pixelcnn_jax.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """Lists the public names, imported or not."""
-    return sorted({*globals(), *__all__})

@@ -57,7 +57,7 @@ class Poisson:
         Returns:
           The estimates in nats.
         """
-        y = np.asarray(measured)
+        y = np.asarray(measured) + 0  # bool would select
         n = np.arange(int(y.max(initial=0)) + 1)
         halves = np.concatenate([[0], np.cumsum(2 / (2 * np.arange(1, len(n) // 2 + 1) - 1))])[n // 2]
         log_factorials = np.cumsum(np.log(np.maximum(n, 1)))
@@ -114,7 +114,7 @@ class BernoulliFlips:
           The entropy in nats.
         """
         p = self.probability
-        return np.full(np.shape(clean), -p * math.log(p) - (1 - p) * math.log1p(-p))
+        return np.full(np.shape(clean), -sum(x * math.log(x) for x in (p, 1 - p) if x))
 
     estimate = entropy
 
@@ -136,8 +136,8 @@ def as_counts(measured: np.ndarray | Array, *, sigma: float) -> tuple[UInt16[np.
       InputError: If values are not finite or span more than 65,536 steps, or sigma is not positive.
     """
     x = np.asarray(measured, np.float64)
-    steps = (x - x.min()) * (STEPS / sigma)
-    if not (sigma > 0 and np.isfinite(steps).all() and steps.max() <= 65535):
+    steps = (x - x.min()) * (STEPS / sigma if sigma > 0 else math.nan)
+    if not (np.isfinite(steps).all() and steps.max() <= 65535):
         raise InputError(f"measured must be finite and span at most 65536 steps of {sigma / STEPS}: clip outliers.")
     images = np.round(steps).astype(np.uint16)
     quantised = f"Quantised to steps of {sigma / STEPS:.3g}, a quarter of the noise, from {x.min():.3g}"

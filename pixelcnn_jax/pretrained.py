@@ -5,6 +5,7 @@ import difflib
 import glob
 import hashlib
 import inspect
+import json
 import os
 import re
 import sys
@@ -214,10 +215,14 @@ def save_pretrained(
         "dtype": np.result_type(np.float32, *floats).name if floats or not flat else "integer",
         "sha256": digest,
     }
-    side = _side_file(file, digest)
+    side, card = _side_file(file, digest), {**facts, **card, **facts}
+    try:
+        json.dumps(card, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"card cannot be stored as JSON: {error}") from None
     file.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(side, content)
-    write_json(file.with_suffix(".json"), {**facts, **card, **facts})
+    write_json(file.with_suffix(".json"), card)
     side.replace(file)
     for stale in file.parent.glob(f"{glob.escape(file.stem)}.{'[0-9a-f]' * 12}.safetensors"):
         stale.unlink()

@@ -141,7 +141,7 @@ def unchecked_shapes():
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def pixelcnn():
     """Runs the command in this process; returns its standard output, or for a mistake its standard error."""
     from click.testing import CliRunner

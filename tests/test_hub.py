@@ -10,20 +10,15 @@ import jax
 import numpy as np
 import pytest
 import yaml
-from click.testing import CliRunner
 
 from pixelcnn_jax import InputError, load_pretrained
-from pixelcnn_jax.cli.command import main
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
+def exported(tmp_path_factory, pixelcnn):
     """The folder of a published model, as the verb ``export`` writes it."""
     folder = tmp_path_factory.mktemp("hub") / "digits"
-    result = CliRunner().invoke(main, ["export", "digits", f"--hub={folder}"])
-    assert result.exit_code == 0, result.output
+    pixelcnn("export", "digits", "--hub", folder)
     return folder
 
 
@@ -42,7 +37,7 @@ def hub(exported, tmp_path, monkeypatch):
             self.send_response(200 if content else 404)
             self.send_header("Content-Length", str(len(content)))
             self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("X-Repo-Commit", "0123456789abcdef0123456789abcdef01234567")
             if not content:
                 self.send_header("X-Error-Code", "RepoNotFound")
             self.end_headers()
@@ -77,14 +72,13 @@ def assert_is_digits(actual):
     assert actual.card == wanted.card
 
 
-def test_a_model_whose_saving_was_killed_is_exported_whole(exported, tmp_path):
+def test_a_model_whose_saving_was_killed_is_exported_whole(exported, pixelcnn, tmp_path):
     shutil.copytree(exported, tmp_path / "digits")
     (tmp_path / "digits/config.json").rename(tmp_path / "digits/model.json")
     weights = tmp_path / "digits/model.safetensors"
     weights.rename(weights.with_name(f"model.{hashlib.sha256(weights.read_bytes()).hexdigest()[:12]}.safetensors"))
     weights.write_bytes(b"older")
-    result = CliRunner().invoke(main, ["export", str(tmp_path / "digits"), f"--hub={tmp_path / 'new'}"])
-    assert result.exit_code == 0, result.output
+    pixelcnn("export", tmp_path / "digits", "--hub", tmp_path / "new")
     assert load_pretrained(tmp_path / "new").model == load_pretrained(exported).model
 
 
@@ -102,14 +96,13 @@ def test_the_folder_of_an_export_is_a_model_and_its_page_has_the_scores(exported
 
 
 @pytest.mark.parametrize("address", ["hf://OWNER/digits", "hf://OWNER/digits@v1"])
-def test_a_model_is_fetched_once_and_read_offline(hub, monkeypatch, tmp_path, address):
+def test_a_model_is_fetched_once_and_read_offline(hub, pixelcnn, monkeypatch, tmp_path, address):
     assert_is_digits(load_pretrained(address))
     assert hub
     hub.clear()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert_is_digits(load_pretrained(address))
-    result = CliRunner().invoke(main, ["export", address, f"--hub={tmp_path / 'again'}"])
-    assert result.exit_code == 0, result.output
+    pixelcnn("export", address, "--hub", tmp_path / "again")
     assert "\n# digits\n" in (tmp_path / "again/README.md").read_text()  # not the commit, which names the cached folder
     assert not hub
 

@@ -6,7 +6,7 @@ from scipy.special import exp1, ndtr
 from scipy.stats import poisson
 
 from pixelcnn_jax import InputError
-from pixelcnn_jax.noise import Gaussian, Poisson, as_counts
+from pixelcnn_jax.noise import BernoulliFlips, Gaussian, Poisson, as_counts
 
 COUNTS = np.arange(1500)
 
@@ -23,6 +23,8 @@ def test_the_entropy_of_a_count_and_the_bias_of_its_estimate(x):
     assert bias == pytest.approx(-x * exp1(2 * x) if x else 0, abs=1e-9)
     assert bias > -0.141  # as the docstring says
     assert np.isnan(Poisson().entropy(np.array([np.nan]))).all()
+    assert np.all(Poisson().estimate(np.array([True, False])) == Poisson().estimate(np.array([1, 0])))
+    assert BernoulliFlips(0.0).entropy(0.5) == 0
 
 
 @pytest.mark.parametrize(("sigma", "tolerance"), [(0.5, 0.014), (1.0, 2e-6), (4.0, 1e-8)])
@@ -40,6 +42,6 @@ def test_floats_become_levels_finer_than_their_noise(capsys):
     np.testing.assert_array_equal(images, [[0, 20, 61]])
     assert (images.dtype, noise) == (np.uint16, Gaussian(4.0))
     assert "steps of 0.025, a quarter of the noise, from -0.5: 62 levels" in capsys.readouterr().err
-    for measured, sigma in ([0.0, np.nan], 0.1), ([0.0, 2000.0], 0.1), ([0.0, 1.0], -1.0):
+    for measured, sigma in ([0.0, np.nan], 0.1), ([0.0, 2000.0], 0.1), ([0.0, 1.0], -1.0), ([0.0, 1.0], 0.0):
         with pytest.raises(InputError, match="65536 steps"):
             as_counts(np.array(measured), sigma=sigma)

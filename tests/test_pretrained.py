@@ -56,10 +56,7 @@ MODELS = {
     ),
     "several": (
         {"decoder": conditional, "encoder": (encoder := Encoder(outputs=5, levels=3, features=(4,)))},
-        lambda key: {
-            "decoder": conditional.init(key, IMAGE, jnp.zeros((1, 5))),
-            "encoder": encoder.init(key, IMAGE),
-        },
+        lambda key: {"decoder": conditional.init(key, IMAGE, jnp.zeros((1, 5))), "encoder": encoder.init(key, IMAGE)},
     ),
 }
 
@@ -298,8 +295,10 @@ def test_a_published_name_is_the_published_model_and_a_path_is_a_path(tmp_path, 
 
 
 def test_height_and_width_make_a_card(tmp_path):
-    with pytest.raises(InputError, match="image_spec"):
-        save_pretrained(tmp_path, NETWORK, variables_of("network"), {})
+    for card, size, named in ({}, None, "image_spec"), ({"note": math.nan}, (4, 5), "card cannot be stored as JSON"):
+        with pytest.raises(InputError, match=named):
+            save_pretrained(tmp_path, NETWORK, variables_of("network"), card, image_shape=size)
+    assert not [*tmp_path.iterdir()]
     save_pretrained(tmp_path / "a" / "new", NETWORK, variables_of("network"), image_shape=(4, 5))
     card = load_pretrained(tmp_path / "a" / "new").card
     assert card["image_spec"] == ImageSpec(4, 5, NETWORK.channels, NETWORK.levels)

@@ -45,6 +45,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
     section = config.section
     if bool(section.tokenizer) == bool(section.decoder):
         raise InputError("Set config.codes.tokenizer to a workdir, or config.codes.decoder if the data holds codes.")
+    if section.decoder and (config.data.scan != "rows" or config.data.invert):
+        raise InputError("config.codes.decoder decodes codes as they are stored: leave out data.scan and data.invert.")
     decode = pkgutil.resolve_name(section.decoder) if section.decoder else None
     networks, variables = load_tokenizers(config, spec, prepared or {})
     inputs = add_priors(config, spec, networks, variables)
@@ -67,11 +69,15 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
         return np.stack(pictures, axis=1).reshape(rows, -1, *pictures[0].shape[1:])
 
     density = GIVEN_CAPTION if spec.words else GIVEN_LABEL if spec.classes else UNCONDITIONAL
-    caption = "Samples, drawn as codes and decoded" + ", one class per row" * (density == GIVEN_LABEL)
-    caption += "; to the right of each its nearest training image" * section.show_nearest
-    names, facts = (BITS_OF_CODES, density, f"{caption}."), {"guidance": False}
-    init, levels = init_of_each(networks, inputs), None if decode is None else 256
-    return Experiment(init, loss, draw, networks, *names, facts, picture_levels=levels)
+    caption = "Samples, drawn as codes and decoded"
+    if density == GIVEN_LABEL:
+        caption += ", one class per row"
+    if section.show_nearest:
+        caption += "; to the right of each its nearest training image"
+    init = init_of_each(networks, inputs)
+    facts = {"guidance": False}
+    levels = None if decode is None else 256
+    return Experiment(init, loss, draw, networks, BITS_OF_CODES, density, f"{caption}.", facts, picture_levels=levels)
 
 
 def load_tokenizers(config: RunConfig, spec: ImageSpec, prepared: Variables) -> tuple[Networks, Variables]:

@@ -34,7 +34,7 @@ from pixelcnn_jax.training.step import TrainState, init_state, train_step
 
 HIGHEST = 0.6  # beta, of training
 DRAWN_TOGETHER = 1000  # samples of an estimate
-BETA = click.FloatRange(0, min_open=True)
+BETA = click.FloatRange(1e-3, 20)  # the exact figures of others overflow
 
 
 # The network models the even sites; the odd ones are summed in closed form. As p(x) = p(-x), the first spin is drawn

@@ -108,9 +108,11 @@ def check(config: RunConfig, splits: Splits) -> None:
     """Raises InputError if there are no pairs to compare."""
     if config.train.report_images:
         check_pairs(report_split(splits).subset(config.train.report_images))
-    labels, size = splits.validation.labels(), config.train.eval_batch_size
-    if any(len(np.unique(labels[start : start + size])) < 2 for start in range(0, len(labels), size)):
-        raise InputError("Raise config.train.eval_batch_size: each validation batch needs at least two identities.")
+    size, train_images = config.train.eval_batch_size, config.train.score_train_images or len(splits.train)
+    for split in (splits.train.subset(train_images), *splits.held_out.values()):
+        labels = split.labels()
+        if any(len(np.unique(labels[start : start + size])) < 2 for start in range(0, len(labels), size)):
+            raise InputError(f"Raise config.train.eval_batch_size: a batch of {split.description} has one identity.")
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:

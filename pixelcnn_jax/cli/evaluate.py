@@ -50,7 +50,7 @@ def evaluate(name: str, split: str, data_dir: str | None, mean_over: str | None,
 def evaluate_split(
     density: options.Density, split: str, data_dir: str | None, *, mean_over: str | None = None
 ) -> dict[str, Any]:
-    """Scores a split: data, images, nats, bits_per_dim, and the 95 % interval of nats, None for a single image.
+    """Scores a split: data, images, nats, their 95 % interval (None for one image or for patches), bits_per_dim.
 
     Args:
       mean_over: transforms over which to average densities.
@@ -106,7 +106,8 @@ def evaluate_split(
     losses = finite_values(losses_of, density.variables, dataset)
     if isinstance(density.model, CodeModel):
         return score(losses, dataset, measure=BITS_OF_CODES)
-    interval = summarise(losses, dataset.spec).interval if len(losses) > 1 else None
+    # Patches of an image are alike, so an interval that took them for independent would be too narrow.
+    interval = summarise(losses, dataset.spec).interval if len(losses) > 1 and data.patch is None else None
     return score(losses, dataset) | {"interval": interval}
 
 

@@ -67,7 +67,9 @@ def read_patches(file: Path, density: Density) -> list[image_files.Pixels]:
     pixels = image_files.decode(file, colour=channels == 3)
     counts = pixels.dtype == np.uint16 or levels > 256
     # Training thresholds and inverts stored levels; bits and random binarisation apply to 8 bits.
-    if counts:
+    if pixels.dtype == np.uint16 and levels <= 256:  # levels, as `decompress` writes them
+        data, stored = replace(data, binarize="none", bits=None), levels
+    elif counts:
         pixels, stored = pixels.astype(np.uint16), MAX_LEVELS if data.dataset == "folder" else data.levels
     elif data.binarize == "threshold":
         stored = {"digits": DIGITS_LEVELS, "array": min(256, data.levels)}.get(data.dataset, 256)

@@ -12,14 +12,8 @@ from pixelcnn_jax.codec.groups import IMAGES_PER_LANE, Coder, digest_of_integers
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.checks import as_images
-from pixelcnn_jax.models.conditioning.conditional_model import (
-    ConditionalModel,
-    ConstantCondition,
-    apply_conditioner,
-    part_of,
-)
+from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner
 from pixelcnn_jax.models.inputs import ConditionLike, ImagesLike, Map, Variables, params_of
-from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.streaming import OnRow
 
 
@@ -41,8 +35,7 @@ def compress(
     Any machine can decompress the result, since an integer model computes the same probabilities everywhere.
 
     Args:
-      model: An ``IntegerPixelCNN``, from ``quantise`` or a published name that ends in ``_integer``; it may be the
-        network of a ``ConditionalModel`` whose condition is constant.
+      model: An ``IntegerPixelCNN``, from ``quantise`` or a published name that ends in ``_integer``.
       variables: Its variables.
       images: Integers 0 to ``model.levels - 1``, of shape [count, height, width, channels].
       h: Class labels [count], or one-hot vectors [count, classes]; None for a model without a condition. They are not
@@ -96,7 +89,7 @@ def compress_sizes(
     for images, h, s, *_ in sizes:
         arrays.append(images := np.asarray(as_images(images, channels=network.channels, levels=network.levels)))
         conditions.append(apply_conditioner(model, variables, h, s, shape=images.shape)[2])
-    digest = digest_of_integers(network, params := integer_params(model, variables))
+    digest = digest_of_integers(network, params := params_of(variables))
     for images, (*_, batch_size, extra, tile) in zip(arrays, sizes, strict=True):
         columns = min(tile or images.shape[2], images.shape[2])
         check_size(images.shape, columns)
@@ -162,22 +155,14 @@ def decompress_sizes(
     """Decompresses several containers with few programs."""
     network, containers = integer_network(model), [container for container, *_ in coded]
     conditions = [apply_conditioner(model, variables, h, s, shape=container.shape)[2] for container, h, s in coded]
-    return Coder(network, integer_params(model, variables), containers, conditions, on_row).decompress()
-
-
-def integer_params(model: nn.Module, variables: Variables) -> Params:
-    """Extracts the parameters of the integer network."""
-    return params_of(part_of(variables, "network") if isinstance(model, ConditionalModel) else variables)
+    return Coder(network, params_of(variables), containers, conditions, on_row).decompress()
 
 
 def integer_network(model: nn.Module) -> IntegerPixelCNN:
-    """Extracts the integer network, or raises InputError."""
-    network = model.network if isinstance(model, ConditionalModel) else model
-    if not isinstance(network, IntegerPixelCNN):
+    """Returns the model, or raises InputError if it is no network of integers."""
+    if not isinstance(model, IntegerPixelCNN):
         raise InputError(
-            f"model must be an IntegerPixelCNN, got {type(network).__name__}: make one of a GatedPixelCNN with "
+            f"model must be an IntegerPixelCNN, got {type(model).__name__}: make one of a GatedPixelCNN with "
             "pixelcnn_jax.quantise(model, variables, images), or in a shell with `pixelcnn quantise`."
         )
-    if network is not model and not isinstance(model.conditioner, ConstantCondition):
-        raise InputError("model must compute its condition exactly: give h or s to the integer network itself.")
-    return network
+    return model

@@ -21,7 +21,8 @@ def baselines(splits: Splits) -> dict[str, dict[str, float]]:
     cells, table = np.arange(subpixels), np.ones((subpixels, levels))
     for image in _images(splits.train):
         table[cells, image] += 1
-    table = np.log(table / table.sum(axis=1, keepdims=True))
+    table /= table.sum(axis=1, keepdims=True)
+    np.log(table, out=table)  # in place, as it may have gigabytes
     return {
         "uniform": dict.fromkeys(splits.held_out, subpixels * math.log(levels)),
         "independent pixels": {

@@ -49,6 +49,8 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
     depth = 1 if split.name != "all" or {top.lower() for top in tops} <= SPLITS else 0
     class_of = {file: folders[depth] for file, folders in inside.items() if len(folders) > depth}
     names = sorted(set(class_of.values()))
+    if all(name.isdecimal() for name in names):
+        names.sort(key=int)
     labelled = class_of.keys() >= set(files)
     if labels and not labelled:
         raise InputError(f"labels need each image in {root} to lie in a folder named after its class.")
@@ -65,9 +67,9 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
         return [names.index(class_of[file]) for file in stratified], names
 
     def read(row: int) -> Example:
-        file = file_of[row % STACK]
+        file, image = file_of[row % STACK], decode(image_of[row], colour=colour or None)
         return (
-            {"image": decode(image_of[row], colour=colour or None)}
+            {"image": image.astype(np.uint16) if levels > 256 else image}
             | ({"label": np.int32(names.index(class_of[file]))} if labels else {})
             | ({"caption": tokenise(sentences[file], words, length=length)} if captions else {})
         )

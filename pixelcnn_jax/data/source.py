@@ -1,7 +1,6 @@
 """Stored splits."""
 
 import concurrent.futures
-import functools
 import itertools
 import pathlib
 import sys
@@ -50,9 +49,20 @@ class Source(NamedTuple):
         return str(self.files[row]) if self.files else f"image {row}"
 
     def reader(self) -> Reader:
-        """Makes an `example` that caches the first images."""
-        kept, cached = CACHE_BYTES // self.example(0)["image"].nbytes, functools.cache(self.example)
-        return lambda index: cached(index) if index < kept else self.example(index)
+        """Makes an `example` that caches images until they fill ``CACHE_BYTES``."""
+        cached: dict[int, Example] = {}
+        room = CACHE_BYTES
+
+        def example(index: int) -> Example:
+            nonlocal room
+            if index in cached:
+                return cached[index]
+            read = self.example(index)
+            if (size := read["image"].nbytes) <= room:
+                cached[index], room = read, room - size
+            return read
+
+        return example
 
 
 def read_ahead(read: Reader, *, start: int = 0, stop: int = sys.maxsize, threads: int = 2) -> Iterator[Example]:

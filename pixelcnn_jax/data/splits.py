@@ -52,7 +52,7 @@ class Split(NamedTuple):
           classes: reader of every image's class, per class feature.
 
         Raises:
-          InputError: for no images, or a condition on a feature without classes.
+          InputError: for no images, or a condition on a feature without classes or on an unknown class.
         """
         rows: Sequence[int] = range(count)
         if self.feature is not None:
@@ -60,21 +60,24 @@ class Split(NamedTuple):
                 features = ", ".join(sorted(classes)) or "none"
                 raise InputError(f'"{self.text}" needs classes called {self.feature}, but the data set has {features}.')
             indices, names = classes[self.feature]()
-            rows = [row for row in rows if self._holds(indices[row], names)]
+            accepted = self._accepted(names)
+            rows = [row for row in rows if indices[row] in accepted]  # TFDS marks a missing label by -1
         first, end = _position(self.start or "0", len(rows)), _position(self.stop or "100%", len(rows))
         if not 0 <= first < end <= len(rows):
             raise InputError(f'The split "{self.text}" is empty or exceeds the {len(rows)} images it is a part of.')
         return rows[first:end]
 
-    def _holds(self, index: int, names: Sequence[str]) -> bool:
-        """Whether a class meets the condition; class names precede indices."""
-        if not 0 <= index < len(names):  # TFDS marks a missing label by -1
-            return False
-        values = str(self.values)
-        if self.relation == "is":
-            accepted = [values] if values in names else values.split(" or ")  # the name of a class may hold " or "
-            return names[index] in accepted or (str(index) in accepted and str(index) not in names)
-        return (index < int(values)) == (self.relation == "is below")
+    def _accepted(self, names: Sequence[str]) -> set[int]:
+        """Finds the classes that meet the condition; class names precede indices."""
+        values = str(self.values).strip()
+        if self.relation != "is":
+            return {index for index in range(len(names)) if (index < int(values)) == (self.relation == "is below")}
+        stated = [values] if values in names else map(str.strip, values.split(" or "))  # a name may hold " or "
+        index_of = {str(index): index for index in range(len(names))} | {name: i for i, name in enumerate(names)}
+        try:
+            return {index_of[value] for value in stated}
+        except KeyError as error:
+            raise InputError(f'The split "{self.text}" names a class {error}, which does not exist.') from None
 
 
 def parse_split(text: str) -> Split:

@@ -91,10 +91,9 @@ def keep_programs() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
 
 
-def faster_dtype() -> str:
-    """Names the matmul dtype that this CPU is faster in."""
-    units = {"avx512_bf16", "amx_bf16"} & {*_instruction_sets()}
-    return "bfloat16" if units else "float32"
+def has_bfloat16_units() -> bool:
+    """Whether this CPU multiplies faster in bfloat16 than in float32."""
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_instruction_sets())
 
 
 def _instruction_sets() -> list[str]:

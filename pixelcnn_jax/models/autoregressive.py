@@ -363,6 +363,7 @@ def check_hyperparameters(model: Network) -> None:
     channels, kernels = model.channels, ("kernel_size", "first_kernel_size")
     rules = {name: (getattr(model, name) % 2 and getattr(model, name) >= 3, "odd and at least 3") for name in kernels}
     rules |= {
+        "layers": (model.layers >= 1, "at least 1"),
         "features": (model.features >= channels, f"at least the number of channels, {channels}"),
         "head_features": (model.head_width >= channels, f"at least the number of channels, {channels}"),
         "levels": (2 <= model.levels <= 65536, "between 2 and 65536"),

@@ -34,7 +34,8 @@ class Evaluation(NamedTuple):
     """The likelihood of a set of images, as ``evaluate`` returns it.
 
     The standard error and the interval say how much the mean would differ for other images of the same kind. They do
-    not include the randomness of training.
+    not include the randomness of training, and they take the images for independent, which patches of one image are
+    not.
 
     Attributes:
       nats: Mean of -log p(x | h, s) over the images, in nats per image.

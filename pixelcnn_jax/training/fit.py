@@ -160,10 +160,9 @@ def fit(
     splits = Splits(dataset.take(learned, "the array"), dataset.take(held_out, "the images held out"))
     arrays = {} if workdir is None else dict(images=images, validation=held_out, variables=variables, **condition)
     identity: dict[str, Any] = {name: _digest(*jax.tree.leaves(x)) for name, x in arrays.items()}
-    identity |= {"model": json.dumps(describe(network, defaults=False)), "key": seed}
-    identity |= dict(levels=levels, steps=steps, microbatch_size=microbatch_size, eval_every=eval_every)
     tenth = max(1, steps // 10)
     interval = tenth if eval_every is None else eval_every
+    identity |= {"model": json.dumps(describe(network, defaults=False)), "key": seed, "eval_every": int(interval)}
     train = dict(steps=steps, batch_size=batch_size, microbatch_size=microbatch_size, ema_decay=ema_decay)
     train |= dict(eval_every=interval, checkpoint_every=interval, log_every=max(1, tenth // 4))
     fields = {

@@ -19,8 +19,9 @@ class Information(NamedTuple):
     """The information that measurements hold about what was measured, as ``information`` returns it.
 
     All entropies are in bits per pixel; those of the channels of a pixel are added up. The interval says how much the
-    figure would differ for other images of the same kind. It omits the gap of the model: an imperfect model finds the
-    measurements less predictable than they are, so its entropy is too large and ``bits`` is an upper bound.
+    figure would differ for other images of the same kind, if the images are independent, which patches of one image are
+    not. It omits the gap of the model: an imperfect model finds the measurements less predictable than they are, so its
+    entropy is too large and ``bits`` is an upper bound.
 
     Attributes:
       bits: Estimate of I(X; Y), ``entropy - noise_entropy``.
@@ -93,6 +94,8 @@ def information(
         noise_nats = noise.entropy(np.reshape(clean, shape))
     to_bits = 1 / (spec.height * spec.width * math.log(2))
     entropies = np.stack([nats.astype(np.float64), np.asarray(noise_nats, np.float64).sum(axis=(1, 2, 3))]) * to_bits
+    if not np.isfinite(entropies).all():
+        raise InputError("The entropy of the noise is not finite: clean must be, and for Poisson not negative.")
     total, of_noise = entropies.mean(axis=1).tolist()
     return Information(total - of_noise, _interval(entropies[0] - entropies[1]), total, of_noise, len(nats))
 

@@ -110,7 +110,7 @@ def claim(workdir: Path, config: RunConfig, splits: Splits, *, command: str | No
 
 
 def _digest(split: Dataset) -> str:
-    return hashlib.sha256(read_all(split.subset(INSPECTED))["image"].tobytes()).hexdigest()[:16]
+    return hashlib.sha256(b"".join(x.tobytes() for x in read_all(split.subset(INSPECTED)).values())).hexdigest()[:16]
 
 
 @contextmanager

@@ -66,3 +66,8 @@ def test_counts_for_a_model_of_intensities_are_arrays(pixelcnn, tmp_path):
     pixelcnn("compress", "digits", tmp_path / "a.npy", "-o", tmp_path / "x")
     pixelcnn("decompress", "digits", tmp_path / "x", "-o", tmp_path / "out")
     np.testing.assert_array_equal(np.load(tmp_path / "out/a.npy"), COUNTS[0] % 17)
+    pattern = np.arange(784).reshape(28, 28) % 5 < 2  # of a model that thresholds its training images
+    Image.fromarray(pattern).save(tmp_path / "b.png")
+    np.save(tmp_path / "b.npy", pattern.astype(np.uint16))
+    scored = pixelcnn("score", "mnist_classes", tmp_path / "b.png", tmp_path / "b.npy", "--label=1").splitlines()
+    assert scored[1].split(",")[1] == scored[2].split(",")[1]

@@ -62,6 +62,12 @@ def test_colour_in_one_split_is_colour_in_all(tmp_path):
     assert shapes == [(4, 6, 3)] * 2
 
 
+def test_classes_that_are_named_by_numbers_are_in_their_order(tmp_path):
+    for name in ("10", "9"):
+        save(pillow(ramp(1)[0]), tmp_path, name, "1.png")
+    assert load("folder", "all where label is below 1", data_dir=tmp_path, labels=True).spec.class_names == ("9", "10")
+
+
 def test_links_are_followed_and_hidden_folders_are_not(tmp_path):
     save(pillow(ramp(1)[0]), tmp_path, "all", "cats", "1.png")
     save(pillow(ramp(2)[1]), tmp_path, "elsewhere", "1.png")

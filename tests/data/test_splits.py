@@ -35,6 +35,7 @@ def test_percentages_from_either_end_meet(count):
     [
         ("is b", [1]),
         ("is b or c", [1, 2, 6]),
+        ("is b or 2 [:2]", [1, 5]),
         ("is a or b", [4]),  # the name of one class
         ("is 3", [3]),
         ("is 2", [5]),  # a name before it is an index
@@ -54,6 +55,7 @@ def test_conditions_on_classes(condition, wanted):
         *("", "train[5]", "train[:5", "train[a:b]", "train where kind is below three"),
         *("train[5:5]", "train[6:5]", "train[:101]", "train[-101:]", "train[:110%]"),
         *("train where kind is x", "train where colour is red", "train where kind is below ²"),
+        "train where kind is b or x",
     ],
 )
 def test_refusals(split):

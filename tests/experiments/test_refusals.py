@@ -16,6 +16,7 @@ REFUSALS = [
     ("class_conditional", {"settings.classifier": "classifier", "data.scan": "rotated"}, r"config\.data\.scan"),
     ("tokenizer", {"data.resize": 7}, r"config\.data\.resize"),
     ("codes", {}, r"config\.codes\.tokenizer"),
+    ("codes", {"settings.decoder": "my_codes:decode", "data.scan": "columns"}, "as they are stored"),
     ("codes", {"settings.tokenizer": "classifier"}, "experiment tokenizer"),
     ("codes", {"settings.tokenizer": "tokenizer", "data.resize": 7}, "8x8x1 with 17 levels, not of 7x7x1"),
     ("embedding_conditional", {"settings.embedder": "unconditional"}, "experiment embedding"),
@@ -23,10 +24,11 @@ REFUSALS = [
     ("embedding_conditional", {}, r"config\.embedding_conditional\.embedder"),
     ("embedding", {"train.microbatch_size": 8}, r"microbatch_size"),
     ("embedding", {"data.test_split": "test where label is 3"}, r"config\.data\.test_split"),
-    ("embedding", {"data.validation_split": "train where label is 3[:64]"}, r"config\.train\.eval_batch_size"),
+    ("embedding", {"data.train_split": "train where label is 3[:64]"}, r"config\.train\.eval_batch_size"),
     ("few_shot", {"data.max_examples": 0}, r"config\.data\.max_examples"),
     ("few_shot", {"settings.alphabets": ("test where label is nobody",)}, "nobody"),
     ("few_shot", {"data.test_split": "test where label is 3[:1]"}, "classes of more than 1 images"),
+    ("unconditional", {"optimizer.decay": 0.5}, "decay needs schedule=constant"),
     ("ablations", {"model.network": "RowLSTM"}, r"config\.model\.network"),
 ]
 WORKDIRS = ("settings.classifier", "settings.embedder", "settings.tokenizer")

@@ -16,6 +16,7 @@ from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
     [
         (dict(kernel_size=4), "kernel_size"),
         (dict(first_kernel_size=1), "first_kernel_size"),
+        (dict(layers=0), "layers"),
         (dict(levels=1), "levels"),
         (dict(levels=65537), "levels"),
         (dict(channels=3, features=2), "features"),

@@ -197,13 +197,7 @@ def test_importing_the_library_changes_nothing_in_the_process(tmp_path):
 
 @pytest.mark.parametrize(
     ("cores", "processes", "parts", "expected"),
-    [
-        (4, 1, 64, 4),
-        (6, 1, 64, 4),
-        (4, 1, 2, 2),
-        (4, 2, 4, 2),
-        (4, 1, 7, 1),
-    ],
+    [(4, 1, 64, 4), (6, 1, 64, 4), (4, 1, 2, 2), (4, 2, 4, 2), (4, 1, 7, 1)],
 )
 def test_every_core_is_a_device_as_far_as_they_share_the_batch(monkeypatch, cores, processes, parts, expected):
     actual = {}

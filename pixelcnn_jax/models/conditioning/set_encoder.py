@@ -50,6 +50,8 @@ class SetEncoder(nn.Module):
             raise InputError(
                 f"h must be at most {self.max_examples} images of {self.shape[:2]}, got {examples.shape[1:4]}."
             )
+        if len(self.features) != 2 or self.features[1] % self.heads:
+            raise InputError(f"features must be two numbers, the second a multiple of heads, got {self.features}.")
         check_values(jnp.maximum(examples, 0), self.levels, name="h")
         (batch, count), image, size = examples.shape[:2], examples.shape[2:], self.features[1]
         x = intensities(jnp.maximum(examples, 0), self.levels).reshape(-1, *image)
@@ -102,10 +104,7 @@ def position_bias(
     queries: tuple[int, int], places: tuple[int, int], heads: int
 ) -> Float[np.ndarray, "heads queries_times_tokens"]:
     """Computes the initial attention bias, -d^2 / 2 at distance d, halved per head."""
-    at, to = (
-        np.stack(np.meshgrid(*map(np.arange, grid), indexing="ij"), axis=-1).reshape(-1, 2)
-        for grid in (queries, places)
-    )
+    at, to = (np.indices(grid).reshape(2, -1).T for grid in (queries, places))
     centres = (at + 0.5) * np.array(places) / np.array(queries) - 0.5
     bias = -0.5 * np.sum((centres[:, None] - to[None]) ** 2, axis=-1)
     bias = np.pad(bias, ((0, 0), (1, 0)))[None] * 0.5 ** np.arange(heads)[:, None, None]

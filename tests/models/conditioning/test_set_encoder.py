@@ -53,3 +53,5 @@ def test_an_absent_example_counts_as_left_out():
 def test_what_is_no_set_of_examples_is_refused(examples, named):
     with pytest.raises(InputError, match=named):
         ENCODER.apply(VARIABLES, examples)
+    with pytest.raises(InputError, match="a multiple of heads"):
+        ENCODER.clone(heads=5).apply(VARIABLES, SETS)
