@@ -5,9 +5,7 @@ Command: python -m experiments.train --config=configs/measurements.py --workdir=
 Time: see docs/measurements.md, which simulates the folder "measured".
 """
 
-from ml_collections import ConfigDict
-
-from experiments import default_config
+from configs import ConfigDict, default_config
 
 
 def get_config(experiment: str = "unconditional") -> ConfigDict:

@@ -4,11 +4,12 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from flax.traverse_util import flatten_dict
+
 from experiments.paper.unconditional import likelihood_experiment
 from experiments.shared.ablated_pixelcnn import AblatedPixelCNN
 from pixelcnn_jax import InputError
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.models.conditioning.conditional_model import array_shapes
 from pixelcnn_jax.models.inputs import Condition, ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
@@ -49,4 +50,5 @@ def variant(config: RunConfig, name: str, spec: ImageSpec) -> AblatedPixelCNN:
 
 def count(model: AblatedPixelCNN) -> int:
     """Counts the parameters."""
-    return sum(map(math.prod, array_shapes(model, Condition()).values()))
+    declared = flatten_dict(model.parameter_shapes(Condition()))
+    return sum(math.prod(kernel.shape) for kernel in declared.values())

@@ -55,9 +55,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
         labels = jnp.repeat(jnp.arange(rows) % (spec.classes or 1), columns)
         return draw_classes(networks, spec, params, key, labels).reshape(rows, columns, *spec.shape)
 
-    density, caption = (
-        (UNCONDITIONAL, "Samples.") if spec.classes is None else (GIVEN_LABEL, "Samples, one class per row.")
-    )
+    density = UNCONDITIONAL if spec.classes is None else GIVEN_LABEL
+    caption = "Samples." if spec.classes is None else "Samples, one class per row."
     return Experiment(init, loss, draw, networks, density=density, caption=caption)
 
 

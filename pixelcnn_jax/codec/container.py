@@ -55,8 +55,10 @@ class Container:
 
     def only(self, group: int | None, tile: tuple[int, int] | None) -> "Container":
         """Selects the images of one group, one tile of the images, or both."""
-        count, (rows, columns), streams, first = self.shape[0], self.grid, self.streams, self.first
-        size, tiles = self.shape[1:3], rows * columns
+        count, *size, channels = self.shape
+        rows, columns = self.grid
+        tiles = rows * columns
+        streams, first = self.streams, self.first
         if group is not None:
             if not 0 <= group < len(streams) // tiles:
                 raise InputError(f"group must be 0 to {len(streams) // tiles - 1}, got {group}.")
@@ -65,8 +67,8 @@ class Container:
             if not (0 <= tile[0] < rows and 0 <= tile[1] < columns):
                 raise InputError(f"tile must be (0, 0) to ({rows - 1}, {columns - 1}), got {tile}.")
             first = tile[0] * columns + tile[1]
-            streams, size = streams[first::tiles], self.extent_of(first)
-        shape = count, *size, self.shape[3]
+            streams, size = streams[first::tiles], [*self.extent_of(first)]
+        shape = count, *size, channels
         return replace(self, shape=shape, streams=streams, first=first, columns_of_all=self.columns)
 
     @property

@@ -167,10 +167,12 @@ def _load(config: DataConfig, source: Source) -> Dataset:
 
 def _prepare(source: Source, preparation: Preparation) -> Dataset:
     """Applies the preparation and inspects some images."""
-    prepared, dynamic_levels = preparation.apply(source), source.levels if preparation.binarize == "dynamic" else None
+    prepared = preparation.apply(source)
+    dynamic_levels = source.levels if preparation.binarize == "dynamic" else None
     height, width, channels = SCANS[preparation.scan](prepared.example(0)["image"]).shape
     spec = ImageSpec(height, width, channels, prepared.levels, prepared.classes, prepared.words, prepared.class_names)
-    patch, rows = preparation.patch, prepared.rows
+    patch = preparation.patch
+    rows = prepared.rows
     prepared = validated(prepared, levels=dynamic_levels or spec.levels, any_size=patch is not None)
     dataset = Dataset(prepared.reader(), len(rows), spec, prepared.title, dynamic_levels, preparation.scan)
     ends = [(int(example["image"].min()), int(example["image"].max())) for example in dataset.subset(INSPECTED)]

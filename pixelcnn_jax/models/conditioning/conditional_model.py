@@ -205,17 +205,12 @@ def condition_dtype(model: nn.Module) -> DTypeLike | None:
     return accumulation_dtype(network.dtype) if isinstance(network, Network) else None
 
 
-def array_shapes(model: Network, condition: Condition) -> dict[tuple[str, ...], tuple[int, ...]]:
-    """Lists the shapes of a network's parameters by path."""
-    declared = flax.traverse_util.flatten_dict(model.parameter_shapes(condition))
-    return {path: kernel.shape for path, kernel in declared.items()}
-
-
 def check_params(model: Network, params: Params) -> None:
     """Raises InputError unless parameters have the network's names and shapes."""
     sizes = condition_sizes(model, params)
     condition = Condition(*(np.zeros(sizes[name]) if name in sizes else None for name in ("h", "s")))
-    network_shapes = array_shapes(model, condition)
+    declared = flax.traverse_util.flatten_dict(model.parameter_shapes(condition))
+    network_shapes = {path: kernel.shape for path, kernel in declared.items()}
     shapes = {name: np.shape(x) for name, x in flax.traverse_util.flatten_dict(params).items()}
     for name in [*network_shapes, *shapes]:
         if network_shapes.get(name) != shapes.get(name):
