@@ -74,7 +74,7 @@ def compare_log_prob(model: GatedPixelCNN, batch: int, size: int) -> dict[str, A
 
 
 def seconds_of_products(model: GatedPixelCNN, pixels: int) -> float:
-    """Times what a single image cannot avoid: for each pixel, products with all weights of its own row."""
+    """Times, for each pixel, products with as many weights as the horizontal stack and the 1x1 convolutions have."""
     n, keys = model.features, jax.random.split(jax.random.key(0), model.layers + 1)
     weights = [jax.random.normal(key, (n, 5 * n)) for key in keys]  # a layer has 4 n^2 before its gate and n^2 after
 

@@ -193,8 +193,8 @@ def naive_sample(
         the condition minus w times those without. The model must have been trained with conditions dropped at random.
 
     Returns:
-      The images that ``sample`` draws. In bfloat16 or float16, a few sub-pixels may differ, because the
-      two functions round a logit differently.
+      The images that ``sample`` draws. In bfloat16 or float16, a few sub-pixels may differ, because the two functions
+      round a logit differently.
 
     Raises:
       InputError: If an argument does not fit the model, or a logit is NaN or plus infinity.
@@ -332,8 +332,8 @@ def _begun(
 ) -> tuple[Int[Array, "batch height width channels"], Key[Array, " batch"]]:
     """Builds the images with which sampling starts, and a key for each.
 
-    No error can be raised while tracing, so a traced value out of range
-    becomes -1, and gives its image the log-probability NaN.
+    No error can be raised while tracing, so a traced value out of range becomes -1, and gives its image the
+    log-probability NaN.
     """
     images = jnp.broadcast_to(jnp.asarray(observed, jnp.int32), shape)
     # vmap over JAX's keys of the kind "rbg" would use only the first of them, so all keys become "threefry" keys, which

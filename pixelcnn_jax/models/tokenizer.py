@@ -41,8 +41,8 @@ class Tokenizer(nn.Module):
     """An auto-encoder whose hidden layer is a map of codes, which a ``Network`` can model.
 
     This is a Linen module. A call computes reconstructions for training. The encoder reads the square of a code and the
-    squares around it, so hiding a part of an image changes only the codes of that part and of the squares
-    next to it. The decoder reads further.
+    squares around it, so hiding a part of an image changes only the codes of that part and of the
+    squares next to it. The decoder reads further.
 
     Attributes:
       levels: Number of intensity levels of a sub-pixel.
