@@ -7,11 +7,12 @@ memory is zero padding; when rows come one at a time, it is the last rows of the
 of a pixel; the colours of a pixel are predicted one after the other.
 
 A layer is a dict of parameters. ``vertical`` convolves the vertical stack, and its gated result is the vertical stack
-of the next layer. Before the gate, ``crossing`` takes it to the horizontal stack, where it is added to what the
-horizontal kernels read of the pixels to the left (``left``) and of the pixel itself (``pixel``). The gate of this sum,
-times ``out``, is added to the horizontal stack. ``GatedPixelCNN.parameter_shapes`` declares these parameters; before a
-layer reads them, ``models.colours.mask_params`` masks the kernels and splits the horizontal one into its two parts. In
-shapes, out... stands for the arguments f and g of the gate: (2, features), or one axis of 2 * features on accelerators.
+of the next layer. ``crossing``, a 1x1 convolution, takes the result of ``vertical`` before its gate to the horizontal
+stack. There it is added to what the horizontal kernels read of the pixels to the left (``left``) and of the pixel
+itself (``pixel``). The gate of this sum, times ``out``, is added to the horizontal stack, or in the first layer starts
+it. ``GatedPixelCNN.parameter_shapes`` declares these parameters; before a layer reads them,
+``models.colours.mask_params`` masks the kernels and splits the horizontal one into its two parts. In shapes, out...
+stands for the arguments f and g of the gate: (2, features), or one axis of 2 * features on accelerators.
 """
 
 import math
@@ -292,14 +293,15 @@ def horizontal_layer(
     residual: bool = True,
     drop: Dropout = lambda x: x,
 ) -> tuple[Float[Array, "batch height width out_features"], Float[Array, "batch height width out_features"]]:
-    """Adds each pixel's own term to the sums over all other pixels, and computes the horizontal stack of a layer.
+    """Adds the term of the current pixel to those of the pixels before it, and computes the horizontal stack.
 
     Args:
       layer: The parameters of a layer; in sampling, the part of them that computes one colour.
       x: The output of the horizontal stack of the layer before, of shape [batch, height, width, features].
       pre_activation: The arguments of the gates without the term of the current pixel: the contributions of the
         vertical stack, of the pixels to the left and, in sampling, of the earlier colours.
-      out: What the product of the gated units is added to: the bias and, in sampling, the terms of earlier colours.
+      out: What is added to the gated units times the kernel ``out``: the bias and, in sampling, the terms of earlier
+        colours.
       residual: Whether x is added to the output, as in all layers but the first.
       drop: The dropout of the gated units.
 
