@@ -1,18 +1,20 @@
 """The layers of the Gated PixelCNN as functions of arrays, without Flax.
 
 Equations and figures are those of the paper, 1606.05328. Training and cached sampling share the functions that compute
-a layer. Sampling has one row or pixel at a time, so there ``models.gated_stream`` replaces the functions that shift or
-pad whole images. A vertical convolution reads new rows and the rows above them, its ``memory``. For a whole image the
-memory is zero padding; when rows come one at a time, it is the last rows of the calls before. A *colour* is a channel
-of a pixel; the colours of a pixel are predicted one after the other.
+a layer. Sampling has only one row or pixel at a time; in place of the functions that shift or pad whole images, it uses
+those of ``models.gated_stream``. A vertical convolution reads new rows and the rows above them, its ``memory``. For a
+whole image the memory is zero padding; when rows come one at a time, it is the last rows of the calls before. A
+*colour* is a channel of a pixel; the colours of a pixel are predicted one after the other.
 
 A layer is a dict of parameters. ``vertical`` convolves the vertical stack, and its gated result is the vertical stack
-of the next layer. ``crossing``, a 1x1 convolution, takes the result of ``vertical`` before its gate to the horizontal
-stack. There it is added to what the horizontal kernels read of the pixels to the left (``left``) and of the pixel
-itself (``pixel``). The gate of this sum, times ``out``, is added to the horizontal stack, or in the first layer starts
-it. ``GatedPixelCNN.parameter_shapes`` declares these parameters; before a layer reads them,
-``models.colours.mask_params`` masks the kernels and splits the horizontal one into its two parts. In shapes, out...
-stands for the arguments f and g of the gate: (2, features), or one axis of 2 * features on accelerators.
+of the next layer. The 1x1 convolution ``crossing`` reads the result of ``vertical``, before the gate is applied, and
+passes it to the horizontal stack. There it is added to what the horizontal kernels read of the pixels to the left
+(``left``) and of the pixel itself (``pixel``). The gate is applied to this sum, and the 1x1 convolution ``out`` to the
+result. The output of the layer is the sum of this and of its input (a residual connection); the first layer has no
+residual connection. ``GatedPixelCNN.parameter_shapes`` declares these parameters; before a layer reads them,
+``models.colours.mask_params`` masks the kernels and splits the horizontal one into its two parts. In shapes, gates...
+stands for the axes of the two arguments f and g of the gate, tanh(f) * sigmoid(g): (2, features), or one axis of 2 *
+features on accelerators.
 """
 
 import math
@@ -52,31 +54,31 @@ def vertical_conv_valid(
     """Convolves with zero padding of the columns and none of the rows.
 
     Args:
-      kernel: Shape [kernel_rows, kernel_columns, features, out...].
+      kernel: Shape [kernel_rows, kernel_columns, features, gates...].
       rows: A window of rows, of shape [batch, rows, width, features].
 
     Returns:
-      Shape [batch, rows - kernel_rows + 1, width, out...].
+      Shape [batch, rows - kernel_rows + 1, width, gates...].
     """
     border = kernel.shape[1] // 2
     return window_product(jnp.pad(rows, ((0, 0), (0, 0), (border, border), (0, 0))), kernel)
 
 
 def vertical_conv(
-    kernel: Float[Array, "kernel_rows kernel_columns features *out"],
+    kernel: Float[Array, "kernel_rows kernel_columns features *gates"],
     x: Float[Array, "batch rows width features"],
     memory: Float[Array, "batch remembered width features"],
-) -> tuple[Float[Array, "batch rows width *out"], Float[Array, "batch remembered width features"]]:
+) -> tuple[Float[Array, "batch rows width *gates"], Float[Array, "batch remembered width features"]]:
     """Computes the convolution of the vertical stack, over each row and the rows above it.
 
     Args:
-      kernel: Shape [kernel_rows, kernel_columns, features, out...], for filters of size n: n columns and
+      kernel: Shape [kernel_rows, kernel_columns, features, gates...], for filters of size n: n columns and
         ceil(n/2) rows, or floor(n/2) in the first layer, which reads the image shifted down by a row.
       x: The new rows, of shape [batch, rows, width, features].
       memory: The ``kernel_rows - 1`` rows above them.
 
     Returns:
-      The convolution, of shape [batch, rows, width, out...], and the memory of the rows that follow.
+      The convolution, of shape [batch, rows, width, gates...], and the memory of the rows that follow.
     """
     window = jnp.concatenate([memory, x], axis=1)
     return vertical_conv_valid(kernel, window), window[:, x.shape[1] :]
@@ -97,41 +99,41 @@ def zero_rows(layer: Params, x: Float[Array, "batch _ width _"]) -> Float[Array,
 
 
 def horizontal_conv_valid(
-    kernel: Float[Array, "kernel_columns features *out"], x: Float[Array, "batch height columns features"]
-) -> Float[Array, "batch height new_columns *out"]:
+    kernel: Float[Array, "kernel_columns features *gates"], x: Float[Array, "batch height columns features"]
+) -> Float[Array, "batch height new_columns *gates"]:
     """Convolves along a row without padding.
 
     Args:
-      kernel: Shape [kernel_columns, features, out...].
+      kernel: Shape [kernel_columns, features, gates...].
       x: Shape [batch, height, columns, features].
 
     Returns:
-      Shape [batch, height, columns - kernel_columns + 1, out...].
+      Shape [batch, height, columns - kernel_columns + 1, gates...].
     """
     return window_product(x, kernel[None])
 
 
 def horizontal_conv(
-    kernel: Float[Array, "kernel_columns features *out"], x: Float[Array, "batch height width features"]
-) -> Float[Array, "batch height width *out"]:
+    kernel: Float[Array, "kernel_columns features *gates"], x: Float[Array, "batch height width features"]
+) -> Float[Array, "batch height width *gates"]:
     """Computes the part of the horizontal convolution that reads the pixels to the left of each pixel.
 
     Args:
-      kernel: Shape [kernel_columns, features, out...], for filters of size n: floor(n/2) columns.
+      kernel: Shape [kernel_columns, features, gates...], for filters of size n: floor(n/2) columns.
       x: Shape [batch, height, width, features].
 
     Returns:
-      Shape [batch, height, width, out...].
+      Shape [batch, height, width, gates...].
     """
     return horizontal_conv_valid(kernel, jnp.pad(x, ((0, 0), (0, 0), (kernel.shape[0], 0), (0, 0)))[:, :, :-1])
 
 
-def add_bias(x: Float[Array, "batch height width *out"], bias: Float[Array, "*out"]) -> Float[Array, "..."]:
+def add_bias(x: Float[Array, "batch height width *outputs"], bias: Float[Array, "*outputs"]) -> Float[Array, "..."]:
     """Adds a bias at every position.
 
     Args:
-      x: Shape [batch, height, width, out...].
-      bias: Shape [out...].
+      x: Shape [batch, height, width, outputs...].
+      bias: Shape [outputs...].
 
     Returns:
       The shape of x.
@@ -263,7 +265,7 @@ def vertical_layer(
 
     Args:
       layer: The parameters of a layer.
-      x: The output of the vertical stack of the layer before, of shape [batch, rows, width, features].
+      x: The input of the vertical stack, from the layer before or the image, of shape [batch, rows, width, features].
       memory: The rows above, from ``zero_rows`` or the call before.
       condition: h and s of these rows.
 
@@ -297,11 +299,11 @@ def horizontal_layer(
 
     Args:
       layer: The parameters of a layer; in sampling, the part of them that computes one colour.
-      x: The output of the horizontal stack of the layer before, of shape [batch, height, width, features].
+      x: The input of the horizontal stack, from the layer before or the image, of shape [batch, height, width,
+        features].
       pre_activation: The arguments of the gates without the term of the current pixel: the contributions of the
         vertical stack, of the pixels to the left and, in sampling, of the earlier colours.
-      out: What is added to the gated units times the kernel ``out``: the bias and, in sampling, the terms of earlier
-        colours.
+      out: The bias of the 1x1 convolution ``out`` plus, in sampling, the terms of the earlier colours.
       residual: Whether x is added to the output, as in all layers but the first.
       drop: The dropout of the gated units.
 
@@ -326,7 +328,8 @@ def horizontal_rows(
 
     Args:
       layer: The parameters of a layer.
-      x: The output of the horizontal stack of the layer before, of shape [batch, height, width, features].
+      x: The input of the horizontal stack, from the layer before or the image, of shape [batch, height, width,
+        features].
       crossing: What the vertical stack adds to the gates, from ``vertical_layer``.
       residual: Whether x is added to the output, as in all layers but the first.
       drop: The dropout of the gated units.
