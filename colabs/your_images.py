@@ -270,8 +270,8 @@ print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as 
 # %% [markdown]
 # Whoever decompresses needs the same model, so save it; `load_pretrained("codec")` loads it again. The command
 # `pixelcnn compress` compresses all images of a folder into one file, which also keeps their names. It never resizes or
-# rounds an image, so the next cell first writes the test images in the size of the model, with no other intensities
-# than its levels.
+# rounds an image, so its images must have the size of the model, and only the intensities that stand for the model's
+# levels. The next cell writes the test images in this form.
 
 # %%
 save_pretrained("codec", integer, integers, image_shape=(SIZE, SIZE))

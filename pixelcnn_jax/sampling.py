@@ -64,9 +64,8 @@ def sample(
       on_row: Called with the index of each row that is finished, for a progress bar; not called without a ``Stream``.
 
     Returns:
-      Integers 0 to ``model.levels - 1``, int32, of shape [batch, height, width, channels]. Under ``jit``, where no
-      error can be raised, a sub-pixel is -1 if a logit is NaN or plus infinity, or if its observed value is out of
-      range.
+      Integers 0 to ``model.levels - 1``, int32, of shape [batch, height, width, channels]. Under ``jit``, values
+      cannot be checked: a sub-pixel is -1 if a logit is NaN or plus infinity, or if its observed value is out of range.
 
     Raises:
       InputError: If an argument does not fit the model, or a logit is NaN or plus infinity.
@@ -171,7 +170,7 @@ def naive_sample(
 ) -> Int[Array, "batch height width channels"]:
     """Draws the same images as ``sample``, but by a forward pass for every sub-pixel.
 
-    Use it to check the ``Stream`` of a network of your own: both functions must draw the same images.
+    Use it to check the ``Stream`` of a network of your own: both functions must draw the same images in float32.
 
     Args:
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
@@ -293,7 +292,7 @@ def _draw(
     if observed is None and mask is None:
         observed, mask = np.zeros(full, np.int32), np.zeros((1, 1, 1, 1), bool)
     mask = as_mask(mask, full)
-    # Unobserved sub-pixels become 0: a network may look up values in an embedding before they are drawn.
+    # Unobserved sub-pixels become 0, a valid level: an embedding also looks up those that are not drawn yet.
     images = as_images(observed, channels=full[-1], levels=levels, name="observed", mask=mask)
     words = jax.random.key_data(key)
     if words.ndim > 1 and len(words) != shape[0]:
@@ -332,7 +331,7 @@ def _begun(
 ) -> tuple[Int[Array, "batch height width channels"], Key[Array, " batch"]]:
     """Builds the images with which sampling starts, and a key for each.
 
-    No error can be raised while tracing, so a traced value out of range becomes -1, and gives its image the
+    The values of traced arrays cannot be checked, so a value out of range becomes -1, and gives its image the
     log-probability NaN.
     """
     images = jnp.broadcast_to(jnp.asarray(observed, jnp.int32), shape)

@@ -6,15 +6,15 @@ those of ``models.gated_stream``. A vertical convolution reads new rows and the 
 whole image the memory is zero padding; when rows come one at a time, it is the last rows of the calls before. A
 *colour* is a channel of a pixel; the colours of a pixel are predicted one after the other.
 
-A layer is a dict of parameters. ``vertical`` convolves the vertical stack, and its gated result is the vertical stack
-of the next layer. The 1x1 convolution ``crossing`` reads the result of ``vertical``, before the gate is applied, and
-passes it to the horizontal stack. There it is added to what the horizontal kernels read of the pixels to the left
-(``left``) and of the pixel itself (``pixel``). The gate is applied to this sum, and the 1x1 convolution ``out`` to the
-result. The output of the layer is the sum of this and of its input (a residual connection); the first layer has no
-residual connection. ``GatedPixelCNN.parameter_shapes`` declares these parameters; before a layer reads them,
-``models.colours.mask_params`` masks the kernels and splits the horizontal one into its two parts. In shapes, gates...
-stands for the axes of the two arguments f and g of the gate, tanh(f) * sigmoid(g): (2, features), or one axis of 2 *
-features on accelerators.
+A layer is a dict of parameters. ``vertical`` convolves the features of the vertical stack; its result, after the gate,
+is the input of the vertical stack in the next layer. The 1x1 convolution ``crossing`` reads the result of ``vertical``,
+before the gate is applied, and passes it to the horizontal stack. There it is added to what the horizontal kernels read
+of the pixels to the left (``left``) and of the pixel itself (``pixel``). The gate is applied to this sum, and the 1x1
+convolution ``out`` to the result. The output of the layer is the sum of this and of its input (a residual connection);
+the first layer has no residual connection. ``GatedPixelCNN.parameter_shapes`` declares these parameters, with a single
+horizontal kernel; ``models.colours.mask_params`` masks the kernels and splits the horizontal one into ``left`` and
+``pixel``. In shapes, ``gates...`` stands for the axes that hold both arguments of the gate tanh(f) * sigmoid(g). These
+are two axes, (2, features), or on accelerators a single axis of length 2 * features.
 """
 
 import math
@@ -33,7 +33,7 @@ from pixelcnn_jax.models.products import product, window_product
 
 Dropout = Callable[[Array], Array]
 Features = Float[Array, "batch height width _"]  # of any number of channels
-PRE_ACTIVATION = "pre_activation of a layer"  # the name by which jax.checkpoint saves them
+PRE_ACTIVATION = "pre_activation of a layer"  # the name by which a policy of jax.checkpoint saves it
 
 
 def shift_down(x: Float[Array, "batch height width features"]) -> Float[Array, "batch height width features"]:
@@ -193,8 +193,8 @@ def dropout(key: Key[Array, ""], rate: float, x: Features) -> Features:
       The shape of x.
     """
     threshold = max(1, round(rate * 256))
-    # Four units share a word, since a word per unit would cost as much as the layer on CPU. The words are drawn as a
-    # matrix, because XLA on CPU unrolls every short axis, which takes seconds to compile.
+    # A random word of 32 bits serves four units, since a word per unit would take a CPU as long as the layer itself.
+    # The words are drawn as a matrix, because XLA on CPU unrolls every short axis, which takes seconds to compile.
     words = jax.random.bits(key, (math.prod(x.shape[:3]), -(-x.shape[3] // 4)), jnp.uint32)
     uniform = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:3], -1)[..., : x.shape[3]]
     return jnp.where(uniform >= threshold, x * (256 / (256 - threshold)), jnp.zeros_like(x))
@@ -242,7 +242,7 @@ class VerticalOutput(NamedTuple):
     """What ``vertical_layer`` computes.
 
     Attributes:
-      pre_activation: The output of the convolution, before the condition is added.
+      pre_activation: The output of the convolution with its bias, before the condition is added.
       crossing: A term of the pre-activation of the horizontal stack: a 1x1 convolution of this vertical
         ``pre_activation``, plus the bias and the condition of the horizontal stack.
       out: The gated output, which the next layer reads.
@@ -270,8 +270,8 @@ def vertical_layer(
       condition: h and s of these rows.
 
     Returns:
-      A ``VerticalOutput``: the output of the convolution; the crossing, which the horizontal stack adds to its own
-      pre-activation; the gated output; and the new memory.
+      A ``VerticalOutput``: the output of the convolution with its bias; the crossing, which the horizontal stack adds
+      to its own pre-activation; the gated output; and the new memory.
     """
     pre_activation, memory = vertical_conv(layer["vertical"]["kernel"], x, memory)
     pre_activation = checkpoint_name(add_bias(pre_activation, layer["vertical"]["bias"]), PRE_ACTIVATION)
@@ -295,14 +295,14 @@ def horizontal_layer(
     residual: bool = True,
     drop: Dropout = lambda x: x,
 ) -> tuple[Float[Array, "batch height width out_features"], Float[Array, "batch height width out_features"]]:
-    """Adds the term of the current pixel to those of the pixels before it, and computes the horizontal stack.
+    """Adds the term of x to the other terms of the pre-activation, and computes the rest of the horizontal stack.
 
     Args:
       layer: The parameters of a layer; in sampling, the part of them that computes one colour.
       x: The input of the horizontal stack, from the layer before or the image, of shape [batch, height, width,
         features].
-      pre_activation: The arguments of the gates without the term of the current pixel: the contributions of the
-        vertical stack, of the pixels to the left and, in sampling, of the earlier colours.
+      pre_activation: The arguments of the gates without the term of x: the terms of the vertical stack, of the pixels
+        to the left and, in sampling, where x is one colour of a pixel, of the earlier colours.
       out: The bias of the 1x1 convolution ``out`` plus, in sampling, the terms of the earlier colours.
       residual: Whether x is added to the output, as in all layers but the first.
       drop: The dropout of the gated units.
