@@ -123,8 +123,8 @@ show(images[:: len(images) // 48][:48], rows=3)
 # (and channel) on average. Lower is better. A model that knows nothing needs log2 17 = 4.09 bits for a pixel with 17
 # levels.
 #
-# `workdir` names a folder inside `WORKDIR`, here `plain`, for the state of the training and the model. If the training
-# is interrupted, run the cell again, and it resumes.
+# The argument `workdir` names the folder for the state of the training and for the model, here `plain`; it lies in
+# `WORKDIR`, the current directory of this notebook. If the training is interrupted, run the cell again, and it resumes.
 
 # %%
 model, variables, history = fit(None, images, levels=LEVELS, steps=STEPS, workdir="plain")
@@ -133,7 +133,7 @@ model, variables, history = fit(None, images, levels=LEVELS, steps=STEPS, workdi
 # `history` has the scores as numbers. The curve of the held-out images becomes flat at the end of every training,
 # because the learning rate falls to zero. To learn whether a longer training helps, choose twice as many `STEPS` and a
 # new `WORKDIR`, and compare the best scores. Here, the curve of the training images lies above that of the held-out
-# images, because dropout is on while their loss is computed.
+# images, because dropout is on in training and off in validation.
 
 # %%
 curves = {}
@@ -270,8 +270,8 @@ print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as 
 # %% [markdown]
 # Whoever decompresses needs the same model, so save it; `load_pretrained("codec")` loads it again. The command
 # `pixelcnn compress` compresses all images of a folder into one file, which also keeps their names. It never resizes or
-# rounds an image, so its images must have the size of the model, and only the intensities that stand for the model's
-# levels. The next cell writes the test images in this form.
+# rounds an image. So the images in the folder must have the size that the model was trained on, and each pixel must
+# have one of the intensities that stand for a level. The next cell writes the test images in this form.
 
 # %%
 save_pretrained("codec", integer, integers, image_shape=(SIZE, SIZE))

@@ -148,7 +148,7 @@ class Drawn(NamedTuple):
 
 
 class SamplerInputs(NamedTuple):
-    """Keys, mask and condition. With guidance, the rows of ``condition`` alternate with null conditions."""
+    """Keys, mask and condition. With guidance, each image's condition is followed by its null condition."""
 
     keys: Key[Array, " batch"]
     mask: Bool[Array, "batch height width channels"]
@@ -292,7 +292,7 @@ def _draw(
     if observed is None and mask is None:
         observed, mask = np.zeros(full, np.int32), np.zeros((1, 1, 1, 1), bool)
     mask = as_mask(mask, full)
-    # Unobserved sub-pixels become 0, a valid level: an embedding also looks up those that are not drawn yet.
+    # Unobserved sub-pixels become 0, a valid level, because a network may embed every sub-pixel, drawn or not.
     images = as_images(observed, channels=full[-1], levels=levels, name="observed", mask=mask)
     words = jax.random.key_data(key)
     if words.ndim > 1 and len(words) != shape[0]:
