@@ -1,9 +1,10 @@
 """Noise of measurements: the entropy H(Y | X) that noise adds to an image, for ``information``.
 
-Images, noiseless or measured, are in levels. For ``Poisson`` a level must be one photon. A noise of your own is any
-object with the method ``entropy(clean)``: from noiseless images [count, height, width, channels], it computes the
-entropy of each measured sub-pixel in nats, an array of the same shape. A method ``estimate(measured)`` serves if there
-are no noiseless images: it estimates these entropies from the measurements alone, and need only be right on average.
+Measured and noiseless images have the same unit, one intensity level, which for ``Poisson`` must be one photon.
+Measurements are integers; noiseless images need not be. A noise of your own is any object with the method
+``entropy(clean)``: from noiseless images [count, height, width, channels], it computes the entropy of each measured
+sub-pixel in nats, an array of the same shape. A method ``estimate(measured)`` serves if there are no noiseless images:
+it estimates these entropies from the measurements alone, and need only be right on average.
 """
 
 import dataclasses
@@ -66,7 +67,7 @@ class Poisson:
 
 @dataclasses.dataclass(frozen=True)
 class Gaussian:
-    """Additive Gaussian noise, rounded to levels; ``as_counts`` makes levels of floats.
+    """Additive Gaussian noise of measurements that are rounded to integers; ``as_counts`` rounds floats.
 
     Attributes:
       sigma: Standard deviation in levels, at least 0.5. Below it, the entropy would depend on where between two levels
@@ -86,7 +87,8 @@ class Gaussian:
           clean: The expected measurements, of which only the shape counts.
 
         Returns:
-          The entropy in nats. At a sigma of 0.5, the error is at most 0.014 bits for a pixel, and 0.0002 for the mean.
+          The entropy in nats. At a sigma of 0.5, its error is at most 0.014 bits for one sub-pixel, and at most 0.0002
+          bits for the mean over many.
         """
         variance = self.sigma**2 + 1 / 12  # rounding adds that of a uniform variable
         return np.full(np.shape(clean), 0.5 * math.log(2 * math.pi * math.e * variance))

@@ -165,13 +165,13 @@ def save_pretrained(
       path: A folder, which will hold model.safetensors and model.json, or a .safetensors file.
       model: A network, a ``ConditionalModel``, or a dict of networks. If its class is your own, ``register`` the class.
       variables: Its variables; for a dict of networks, a dict by the same names. bfloat16 is stored as float32.
-      card: Anything that is to be kept with the model, as JSON; "image_spec" must be an ``ImageSpec``. Missing fields
-        are added. The field "density" says what the model is of, such as "p(x|y)"; if it is missing, it follows from
-        ``classes``.
+      card: A dict to keep with the model: JSON values, and an ``ImageSpec`` (size, channels, levels and classes of the
+        images) as "image_spec". Missing fields are added. The field "density" names what is modelled, such as "p(x|y)"
+        for class labels y; if it is missing, it follows from ``classes``.
       image_shape: Height and width of its images, unless the card has an "image_spec".
-      classes: Number of classes if h is a class label, which the weights alone do not tell. For a network of this
-        package, the field ``classes`` of the "image_spec" does as well, if h has as many entries. Otherwise h is
-        recorded as a vector.
+      classes: Number of classes if h is a class label: the weights do not show whether h is a one-hot label or any
+        vector. It may be left out for a network of this package if the "image_spec" has as many ``classes`` as h has
+        entries. Without either, the card says that h is a vector.
 
     Returns:
       Nothing.

@@ -1,4 +1,4 @@
-"""The commands ``compress`` and ``decompress``: one container per image size."""
+"""The commands ``compress`` and ``decompress``, whose file holds one container for each size of image."""
 
 import math
 from itertools import chain
@@ -45,7 +45,8 @@ def compress(
 ) -> None:
     """Compress image files losslessly into one file.
 
-    Published names resolve to the integer model. Any machine can decompress the file.
+    A published name stands for its integer version (``digits`` for ``digits_integer``), which computes the same
+    probabilities on every machine. So any machine can decompress the file.
     """
     options.check_output(output)
     density = options.load_density(integer_model_of(name))
@@ -92,7 +93,7 @@ def decompress(
 ) -> None:
     """Decompress to PNGs in a new or empty folder.
 
-    What was an array in an .npy file becomes one again.
+    Images from .npy files are written as .npy files.
     """
     options.check_output(output, folder=True)
     target = output.resolve()

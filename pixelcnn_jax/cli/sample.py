@@ -56,7 +56,8 @@ def sample(
     """Draw images into a grid.
 
     CONDITION is a sentence for p(x|caption), or image files for p(x|examples). Class-conditional models draw a row per
-    class. Completions are exact only with the bottom hidden, temperature 1 and no guidance, and never through codes.
+    class. A completion is an exact sample of the model only if the bottom is hidden, with temperature 1 and without
+    guidance. Completions by a model of codes are never exact.
     """
     if not 0 < share < 1:
         raise InputError(f"--share must be between 0 and 1, got {share}.")

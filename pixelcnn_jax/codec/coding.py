@@ -41,11 +41,11 @@ def compress(
       h: Class labels [count], or one-hot vectors [count, classes]; None for a model without a condition. They are not
         stored.
       s: Maps [count, height, width, map_features]; None for a model without maps. They are not stored.
-      batch_size: Number of images in a group, which can be decompressed alone: at most 65,536 divided by the width of
-        an image or tile, to which a larger number is lowered. Groups of 16 take about 2 % more bytes.
-      tile: Side in pixels of the tiles in which large images are coded. Each can be decompressed alone. Beside the
-        images, the memory holds some 64 tiles of 256 pixels if a group has one image, and otherwise one tile of each.
-        None codes whole images.
+      batch_size: Number of images in a group; each group can be decompressed alone. Values above 65,536 divided by the
+        width of an image, or of a tile, are lowered to that. Groups of 16 take about 2 % more bytes than groups of 256.
+      tile: Side in pixels of the tiles in which large images are coded. Each can be decompressed alone. Tiles limit the
+        memory: beside the images, it holds one tile of each image of a group, or some 64 tiles of 256x256 pixels if the
+        group has a single image. None codes whole images.
       verify: Whether to decompress and compare before returning, which doubles the time.
       extra: Bytes of your own, to be stored in the container.
       on_row: Called after each row of a group, with the index of the row, for a progress bar.
@@ -118,8 +118,9 @@ def decompress(
       model: The model that compressed the images.
       variables: Its variables.
       data: The container. It may come from a stranger: nothing is computed before its bytes are checked.
-      h: The labels or vectors that ``compress`` was given; those of the group if there is one.
-      s: The maps that ``compress`` was given; those of the group, and of the tile, if there is one.
+      h: The labels or vectors that ``compress`` was given; if ``group`` is given, only those of its images.
+      s: The maps that ``compress`` was given; if ``group`` is given, only those of its images, and if ``tile`` is
+        given, only the part in the tile.
       group: Index of the one group of images to decompress; None for all.
       tile: Row and column of the one tile of the images to decompress, if they were compressed in tiles; None for all.
       max_subpixels: Number of sub-pixels above which a container is rejected, because the memory must hold them.

@@ -41,21 +41,21 @@ def quantise(
     by about 0.001 bits/dim.
 
     Args:
-      model: A ``GatedPixelCNN``, or a ``ConditionalModel`` of one whose condition is constant, which is folded into the
-        biases.
+      model: A ``GatedPixelCNN``, or a ``ConditionalModel`` of a ``GatedPixelCNN`` and a ``ConstantCondition``; that
+        condition is added to the biases.
       variables: Its variables.
       images: Some hundred images typical of those to be compressed, of shape [count, height, width, channels]; they
         decide the ranges of the integers.
       h: Their class labels [count], or one-hot vectors [count, classes]; None for a model without a condition.
       s: Their maps [count, height, width, map_features]; None for a model without maps. Maps are clipped to 1.5 times
-        the largest value here and rounded to about 1,000 steps (16,000 above 4,096 levels). Maps that hold integers up
-        to 341 are not changed by this.
+        the largest value given here, and rounded to about 1,000 steps, or 16,000 if the model has more than 4,096
+        intensity levels. Maps of integers up to 341 stay exact.
 
     Returns:
       The integer model and its variables. Keep both, because files can be decompressed only with them.
 
     Raises:
-      InputError: If the model has no integer form, or a sum in it cannot be bounded.
+      InputError: If the model has no integer form, or a sum of products in it could overflow its integers.
 
     Example:
       >>> from sklearn.datasets import load_digits

@@ -99,8 +99,8 @@ def grid(images: Grid, *, levels: int, gap: int = 1) -> UInt8[np.ndarray, "grid_
     Args:
       images: Integers 0 to ``levels - 1`` of shape [rows, columns, height, width, channels]. Three channels are shown
         as RGB; otherwise, only the first is shown.
-      levels: The number of intensity levels. Above 256, the grid shows the values between the first and the last
-        percentile, and prints both on stderr.
+      levels: The number of intensity levels. Above 256, the range from the 1st to the 99th percentile is stretched from
+        black to white, and both values are printed on stderr.
       gap: The number of grey pixels between the images and around the grid.
 
     Returns:

@@ -33,7 +33,7 @@ class Network(nn.Module):
     Attributes:
       levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.
       channels: Number of channels of a pixel, which are predicted one after the other, 1 for grey and 3 for RGB.
-      features: Number of feature maps between the layers.
+      features: Width of the layers; each network says of what it is the number.
       layers: Number of layers after the first.
       kernel_size: Size n of the filters of the layers, odd and at least 3.
       first_kernel_size: Size of the filters of the first layer, odd and at least 3. That layer excludes the current
@@ -225,9 +225,10 @@ class Network(nn.Module):
 
     @nn.nowrap
     def stream(self) -> Any:
-        """Builds the ``Stream`` of cached sampling.
+        """Builds the ``Stream`` (``models.streaming``), by which sampling evaluates the network with a cache.
 
-        A subclass does not inherit it: it is sampled without a cache until it defines ``stream`` itself.
+        A class that inherits from a network with a stream is nevertheless sampled without a cache until it defines
+        ``stream`` itself, because its computation may differ.
 
         Returns:
           The stream, or None if sampling is to rerun the network for each sub-pixel.
@@ -242,7 +243,7 @@ class Network(nn.Module):
           colour: Index of the channel.
 
         Returns:
-          Their number, with the constant 1.
+          Their number, including the constant 1, the first input of each pixel.
         """
         return 1 + colour * max(1, self.code_features)
 

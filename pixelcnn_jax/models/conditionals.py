@@ -57,8 +57,8 @@ def init_cache(
       model: A network with a ``Stream``, or a ``ConditionalModel`` of one.
       variables: Its variables.
       shape: Number of images, height and width.
-      h: As in ``sample``.
-      s: As in ``sample``.
+      h: As in ``pixelcnn_jax.sample``.
+      s: As in ``pixelcnn_jax.sample``.
 
     Returns:
       The cache.

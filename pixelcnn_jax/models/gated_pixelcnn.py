@@ -24,9 +24,9 @@ class GatedPixelCNN(Network):
     """The conditional Gated PixelCNN of van den Oord et al. 2016 (1606.05328): p(x), or p(x | h, s).
 
     Each layer has a vertical stack, which sees the rows above, and a horizontal stack, which sees the earlier pixels of
-    the row (figure 2). Both have gated activation units tanh(f) * sigmoid(g), to which a condition is added: a vector
-    h, for example a one-hot class label, acts alike at every pixel (equation 4); each vector of a map s acts at its own
-    pixel (equation 5).
+    the row (figure 2). Both have gated activation units tanh(f) * sigmoid(g). A condition is added to f and to g: a
+    vector h, for example a one-hot class label, acts alike at every pixel (equation 4); each vector of a map s acts at
+    its own pixel (equation 5).
 
     This is a Linen module: ``model.init(key, images, h, s)`` draws its variables, and ``model.apply(variables, images,
     h, s)`` computes the logits of every sub-pixel given all earlier ones. If the model reads no h or no s, leave it out

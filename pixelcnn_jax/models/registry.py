@@ -81,11 +81,11 @@ def make_network(config: ModelConfig, spec: ImageSpec) -> Any:
 
 
 def register(network: Class) -> Class:
-    """A decorator that registers a class of your own, so that ``load_pretrained`` can build it from a card.
+    """A decorator that registers a class of your own, so that ``load_pretrained`` finds it by its name.
 
     Args:
       network: A Linen module whose fields are plain values. One with the fields ``levels`` and ``channels`` can also be
-        named as the network of a config.
+        the ``config.model.network`` of the train command.
 
     Returns:
       The class.

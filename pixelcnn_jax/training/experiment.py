@@ -35,12 +35,13 @@ class Experiment(NamedTuple):
       sample: Draws a grid of pictures, ``sample(params, key, source) -> images [rows, columns, height, width,
         channels]``; the source is what ``Recipe.picture_source`` returned.
       networks: The network, or a dict of networks by the names in the variables.
-      measure: The name of the loss. "bits_per_dim" is for the negative log-likelihood of whole images in nats, which is
-        reported in bits/dim, too; "nats" is for one that covers only some of the sub-pixels.
+      measure: The name of the loss. A negative log-likelihood is always in nats. Its name is "bits_per_dim" if it
+        covers all sub-pixels, so that bits/dim are reported too, and "nats" if it covers only some of them.
       density: The density that is learned, such as "p(x|y)".
       caption: The caption of the grid of pictures.
-      facts: What else the card of the model says. "guidance" is False if no condition was dropped in training. "views"
-        lists which of ``data.views.views`` were trained, if h says how an image was flipped, transposed or shifted.
+      facts: What else the card of the model says. "guidance" is False if no condition was dropped in training. If h
+        says which view of an image (a flip, transposition or shift) the network sees, "views" lists those that were
+        trained, as indices of ``data.views.views``.
       picture_levels: The number of intensity levels of the pictures; None for that of the data.
     """
 
@@ -65,7 +66,7 @@ class Recipe(NamedTuple):
 
     Attributes:
       make_experiment: Builds the experiment, ``make_experiment(config, spec, prepared) -> Experiment``. ``prepared`` is
-        what ``prepare`` returned, or None where only shapes matter.
+        what ``prepare`` returned, or None if only the shapes of the variables are needed.
       check: Checks config and data before training, ``check(config, splits) -> None``, and raises InputError.
       prepare: Fits variables that training does not change, such as the codebook of a quantiser,
         ``prepare(config, splits) -> prepared``.
@@ -74,7 +75,7 @@ class Recipe(NamedTuple):
       report: Computes figures of the trained model, ``report(config, experiment, splits, params) -> figures``, a dict
         by name, or None. ``params`` include what ``prepare`` returned. Figures may be numbers or arrays of NumPy or
         JAX; NaN and infinity are stored as None.
-      Config: The dataclass of the experiment's own fields, which are ``config.NAME``.
+      Config: The dataclass of the experiment's own settings, the section of the config that has the experiment's name.
     """
 
     make_experiment: Callable[[RunConfig, ImageSpec, Variables | None], Experiment]

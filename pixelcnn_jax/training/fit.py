@@ -96,8 +96,8 @@ def fit(
     Args:
       model: A network of this package, a ``ConditionalModel``, any Linen module from images to logits, or a
         ``ModelConfig``, whose levels and channels follow from the images. None chooses a ``GatedPixelCNN`` with 8
-        layers of 32 features: a softmax up to 32 levels, and a mixture of 8 logistics with point masses above; with
-        dropout 0.2 if training takes more than ten epochs.
+        layers of 32 features. It predicts a softmax for up to 32 levels, and for more levels a mixture of 8 logistics
+        with point masses. Its dropout is 0.2 if training takes more than ten epochs, and otherwise 0.
       images: Integers 0 to ``levels - 1``, or bool, of shape [count, height, width, channels] or, for one channel,
         [count, height, width].
       h: The condition, one row per image: vectors [count, condition] of any dtype, or class labels [count], integers or
@@ -117,7 +117,7 @@ def fit(
         larger images on a CPU, use 1 or 2. None computes the gradient of the whole batch at once.
       learning_rate: Largest learning rate of the schedule.
       ema_decay: Decay of the moving average, per step.
-      eval_every: Number of steps between validations; None takes a tenth of ``steps``.
+      eval_every: Number of steps between validations; None takes a tenth of ``steps``, at least 1.
       workdir: Folder for checkpoints, records and the best model, which ``load_pretrained(workdir)`` loads. If the call
         is interrupted, an identical one resumes it, with bit-identical results on the same machine with the same number
         of cores. Needs the extra ``train`` (``pip install -e '.[train]'`` in a checkout), and Linux or macOS. None

@@ -55,7 +55,7 @@ class ConstantCondition(nn.Module):
 
 
 class ConditionalModel(nn.Module):
-    """A model of p(x | h) whose network reads a map s = m(h), which another module computes (equation 5).
+    """A model of p(x | h) whose network reads what its conditioner computes from h: usually a map s (equation 5).
 
     This is a Linen module. It is called, sampled and trained as a network is, with the h that its conditioner takes and
     without s.

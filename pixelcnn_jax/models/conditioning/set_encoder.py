@@ -95,7 +95,7 @@ class SetEncoder(nn.Module):
           examples: Sets of shape [batch, examples, height, width, channels].
 
         Returns:
-          Empty sets of the same shape.
+          Sets of the same shape without an example: all values are -1.
         """
         return jnp.full(examples.shape, ABSENT)
 

@@ -34,10 +34,10 @@ class TextEncoder(nn.Module):
     heads: int = 4
 
     def __call__(self, tokens: Tokens) -> Float[Array, "batch height width outputs"]:
-        """Computes the maps: the output of the attention, and a projection of the mean word, equal at every position.
+        """Computes the maps: the attention's output at each position, plus a projection of the mean word embedding.
 
         Args:
-          tokens: Tokens of shape [batch, words], from ``tokens``.
+          tokens: Tokens of shape [batch, length], as the method ``tokens`` returns them.
 
         Returns:
           Maps of shape [batch, height, width, map_features].
@@ -56,7 +56,7 @@ class TextEncoder(nn.Module):
         """Computes the maps of tokens that were checked.
 
         Args:
-          tokens: Tokens of shape [batch, words].
+          tokens: Tokens of shape [batch, length].
 
         Returns:
           Maps of shape [batch, height, width, map_features].
@@ -86,7 +86,7 @@ class TextEncoder(nn.Module):
         """Builds the h of "no condition", for classifier-free guidance.
 
         Args:
-          tokens: Tokens of shape [batch, words].
+          tokens: Tokens of shape [batch, length].
 
         Returns:
           Padding of the same shape.
@@ -106,7 +106,7 @@ class TextEncoder(nn.Module):
           sentences: Sentences of words in the vocabulary; capitals and punctuation do not matter.
 
         Returns:
-          Tokens of shape [sentences, words], padded to the longest sentence.
+          Tokens of shape [sentences, length], padded to the longest sentence.
 
         Raises:
           InputError: If a word is not in the vocabulary.
