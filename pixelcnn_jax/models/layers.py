@@ -4,19 +4,18 @@ Equations and figures are those of the paper, 1606.05328. Training and cached sa
 a layer. Sampling has only one row or pixel at a time, so it does not use the functions that shift or pad whole images,
 such as ``shift_down`` and ``horizontal_conv``; ``models.gated_stream`` has their counterparts. A vertical convolution
 reads new rows and the rows above them, its ``memory``. For a whole image the memory is zero padding; when rows come one
-at a time, it is the last rows of the calls before. A *colour* is a channel of a pixel; the colours of a pixel are
-predicted one after the other.
+at a time, it holds the last rows that earlier calls of the layer have read. A *colour* is a channel of a pixel; the
+colours of a pixel are predicted one after the other.
 
 A layer is a dict of parameters. ``vertical`` convolves the features of the vertical stack; its result, after the gate,
-is the input of the vertical stack in the next layer. The 1x1 convolution ``crossing`` reads the result of ``vertical``,
-before the gate is applied, and passes it to the horizontal stack. There it is added to what the horizontal kernels read
-of the pixels to the left (``left``) and of the pixel itself (``pixel``). The gate is applied to this sum, and the 1x1
-convolution ``out`` to the result. In all layers but the first, the input of the horizontal stack is added to the result
-of ``out`` (a residual connection). The vertical stack has no residual connection. ``GatedPixelCNN.parameter_shapes``
-declares these parameters, with a single horizontal kernel; ``models.colours.mask_params`` masks the kernels and splits
-the horizontal one into ``left`` and ``pixel``. In shapes, ``gates...`` stands for the axes that hold both arguments of
-the gate tanh(f) * sigmoid(g). These are two axes, (2, features), or on accelerators a single axis of length 2 *
-features.
+is the input of the vertical stack in the next layer. The 1x1 convolution ``crossing`` is applied to the result of
+``vertical`` before the gate. In the horizontal stack, its output is added to those of two kernels: ``left`` reads the
+pixels to the left, and ``pixel`` the pixel itself. The gate is applied to this sum, and the 1x1 convolution ``out`` to
+the result. In all layers but the first, the input of the horizontal stack is added to the result of ``out`` (a residual
+connection). The vertical stack has no residual connection. ``GatedPixelCNN.parameter_shapes`` declares these
+parameters, with a single horizontal kernel; ``models.colours.mask_params`` masks the kernels and splits the horizontal
+one into ``left`` and ``pixel``. In shapes, ``gates...`` stands for the axes that hold both arguments of the gate
+tanh(f) * sigmoid(g). These are two axes, (2, features), or on accelerators a single axis of length 2 * features.
 """
 
 import math
@@ -302,11 +301,12 @@ def horizontal_layer(
     Args:
       layer: The parameters of a layer; in sampling, the part of them that computes one colour.
       x: The input of the horizontal stack, from the layer before or the image, of shape [batch, height, width,
-        features].
-      pre_activation: The sum of all terms of the pre-activation but the product of x with the kernel ``pixel``: those
-        of the vertical stack and of the pixels to the left. In sampling, x is one colour of a pixel, and the terms of
-        the earlier colours are included.
-      out: The bias of the 1x1 convolution ``out`` plus, in sampling, the terms of the earlier colours.
+        features]; in sampling, that of one colour of one pixel.
+      pre_activation: The sum of all terms of the pre-activation but the product of x with the kernel ``pixel``: the
+        terms of the vertical stack, of the pixels to the left, of the bias and of the condition. In sampling, the sum
+        also contains what ``pixel`` computes from the earlier colours of the pixel.
+      out: What the gated units times the kernel ``out`` are added to: the bias of this 1x1 convolution and, in
+        sampling, what it computes from the earlier colours.
       residual: Whether x is added to the output, as in all layers but the first.
       drop: The dropout of the gated units.
 
@@ -333,7 +333,7 @@ def horizontal_rows(
       layer: The parameters of a layer.
       x: The input of the horizontal stack, from the layer before or the image, of shape [batch, height, width,
         features].
-      crossing: What the vertical stack adds to the gates, from ``vertical_layer``.
+      crossing: The term of the vertical stack with the bias and the condition, from ``vertical_layer``.
       residual: Whether x is added to the output, as in all layers but the first.
       drop: The dropout of the gated units.
 
