@@ -35,7 +35,7 @@ MEANS = {"mirrored": "the image and its mirror image", "views": "the symmetries 
 )
 @options.json_option
 def evaluate(name: str, split: str, data_dir: str | None, mean_over: str | None, as_json: bool) -> None:
-    """Compute the likelihood of the images of a split: the mean nats and bits/dim."""
+    """Compute the likelihood of a split of a data set."""
     use_all_cores()
     figures = evaluate_split(options.load_density(name, codes=not mean_over), split, data_dir, mean_over=mean_over)
     interval = " (95 % {interval[0]:.2f} to {interval[1]:.2f})" if figures.get("interval") else ""
