@@ -64,8 +64,8 @@ def sample(
       on_row: Called with the index of each row that is finished, for a progress bar; not called without a ``Stream``.
 
     Returns:
-      Integers 0 to ``model.levels - 1``, int32, of shape [batch, height, width, channels]. Under ``jit``, values
-      cannot be checked: a sub-pixel is -1 if a logit is NaN or plus infinity, or if its observed value is out of range.
+      Integers 0 to ``model.levels - 1``, int32, of shape [batch, height, width, channels]. Under ``jit``, wrong values
+      raise no error: a sub-pixel is -1 if a logit is NaN or plus infinity, or if its observed value is out of range.
 
     Raises:
       InputError: If an argument does not fit the model, or a logit is NaN or plus infinity.
@@ -95,7 +95,7 @@ def sample_and_log_prob(
     guidance: Scalar = 0.0,
     on_row: OnRow | None = None,
 ) -> tuple[Int[Array, "batch height width channels"], Float[Array, " batch"]]:
-    """Draws images as ``sample`` does, and computes the probability with which each was drawn.
+    """Draws images as ``sample`` does, and computes the log-probability of each.
 
     Args:
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
@@ -148,7 +148,11 @@ class Drawn(NamedTuple):
 
 
 class SamplerInputs(NamedTuple):
-    """Keys, mask and condition. With guidance, each image's condition is followed by its null condition."""
+    """Keys, mask and condition.
+
+    With guidance, the batch of ``condition`` is twice as long: each image has two rows, its condition and then its null
+    condition.
+    """
 
     keys: Key[Array, " batch"]
     mask: Bool[Array, "batch height width channels"]
@@ -292,7 +296,8 @@ def _draw(
     if observed is None and mask is None:
         observed, mask = np.zeros(full, np.int32), np.zeros((1, 1, 1, 1), bool)
     mask = as_mask(mask, full)
-    # Unobserved sub-pixels become 0, a valid level, because a network may embed every sub-pixel, drawn or not.
+    # Unobserved sub-pixels become 0: a network may look up an embedding for every sub-pixel, even before it is drawn, so
+    # each must hold a valid level.
     images = as_images(observed, channels=full[-1], levels=levels, name="observed", mask=mask)
     words = jax.random.key_data(key)
     if words.ndim > 1 and len(words) != shape[0]:
@@ -331,8 +336,8 @@ def _begun(
 ) -> tuple[Int[Array, "batch height width channels"], Key[Array, " batch"]]:
     """Builds the images with which sampling starts, and a key for each.
 
-    The values of traced arrays cannot be checked, so a value out of range becomes -1, and gives its image the
-    log-probability NaN.
+    Wrong values of traced arrays raise no error: a value out of range becomes -1, and gives its image the
+      log-probability NaN.
     """
     images = jnp.broadcast_to(jnp.asarray(observed, jnp.int32), shape)
     # vmap over JAX's keys of the kind "rbg" would use only the first of them, so all keys become "threefry" keys, which

@@ -9,13 +9,14 @@ colours of a pixel are predicted one after the other.
 
 A layer is a dict of parameters. ``vertical`` convolves the features of the vertical stack; its result, after the gate,
 is the input of the vertical stack in the next layer. The 1x1 convolution ``crossing`` is applied to the result of
-``vertical`` before the gate. In the horizontal stack, its output is added to those of two kernels: ``left`` reads the
-pixels to the left, and ``pixel`` the pixel itself. The gate is applied to this sum, and the 1x1 convolution ``out`` to
-the result. In all layers but the first, the input of the horizontal stack is added to the result of ``out`` (a residual
-connection). The vertical stack has no residual connection. ``GatedPixelCNN.parameter_shapes`` declares these
-parameters, with a single horizontal kernel; ``models.colours.mask_params`` masks the kernels and splits the horizontal
-one into ``left`` and ``pixel``. In shapes, ``gates...`` stands for the axes that hold both arguments of the gate
-tanh(f) * sigmoid(g). These are two axes, (2, features), or on accelerators a single axis of length 2 * features.
+``vertical`` before the gate. The horizontal stack adds three terms: the output of ``crossing``, that of the kernel
+``left``, which reads the pixels to the left, and that of the kernel ``pixel``, which reads the pixel itself. The gate
+is applied to this sum, and the 1x1 convolution ``out`` to the result. In all layers but the first, the input of the
+horizontal stack is added to the result of ``out`` (a residual connection). The vertical stack has no residual
+connection. ``GatedPixelCNN.parameter_shapes`` declares these parameters, but with ``left`` and ``pixel`` in one kernel,
+``horizontal``; ``models.colours.mask_params`` masks the kernels and splits this one. In shapes, ``gates...`` stands for
+the axes that hold both arguments of the gate tanh(f) * sigmoid(g). These are two axes, (2, features), or on
+accelerators a single axis of length 2 * features.
 """
 
 import math
@@ -50,8 +51,8 @@ def shift_down(x: Float[Array, "batch height width features"]) -> Float[Array, "
 
 
 def vertical_conv_valid(
-    kernel: Float[Array, "kernel_rows kernel_columns features *out"], rows: Float[Array, "batch rows width features"]
-) -> Float[Array, "batch new_rows width *out"]:
+    kernel: Float[Array, "kernel_rows kernel_columns features *gates"], rows: Float[Array, "batch rows width features"]
+) -> Float[Array, "batch new_rows width *gates"]:
     """Convolves with zero padding of the columns and none of the rows.
 
     Args:
@@ -302,11 +303,12 @@ def horizontal_layer(
       layer: The parameters of a layer; in sampling, the part of them that computes one colour.
       x: The input of the horizontal stack, from the layer before or the image, of shape [batch, height, width,
         features]; in sampling, that of one colour of one pixel.
-      pre_activation: The sum of all terms of the pre-activation but the product of x with the kernel ``pixel``: the
-        terms of the vertical stack, of the pixels to the left, of the bias and of the condition. In sampling, the sum
-        also contains what ``pixel`` computes from the earlier colours of the pixel.
-      out: What the gated units times the kernel ``out`` are added to: the bias of this 1x1 convolution and, in
-        sampling, what it computes from the earlier colours.
+      pre_activation: All terms of the pre-activation except the product of x with the kernel ``pixel``: those of the
+        vertical stack, of the pixels to the left, of the bias and of the condition. In sampling, the products of this
+        kernel with the earlier colours of the same pixel are already in the sum.
+      out: The terms of the output that are known already, before the product of the gated units with the kernel of
+        ``out``: the bias of this 1x1 convolution and, in sampling, the products of the kernel with the gated units of
+        the earlier colours.
       residual: Whether x is added to the output, as in all layers but the first.
       drop: The dropout of the gated units.
 
