@@ -296,8 +296,8 @@ def _draw(
     if observed is None and mask is None:
         observed, mask = np.zeros(full, np.int32), np.zeros((1, 1, 1, 1), bool)
     mask = as_mask(mask, full)
-    # Unobserved sub-pixels become 0: a network may look up an embedding for every sub-pixel, even before it is drawn, so
-    # each must hold a valid level.
+    # Unobserved sub-pixels become 0: a network may look up an embedding for every sub-pixel, even before it is drawn,
+    # so each must hold a valid level.
     images = as_images(observed, channels=full[-1], levels=levels, name="observed", mask=mask)
     words = jax.random.key_data(key)
     if words.ndim > 1 and len(words) != shape[0]:

@@ -33,7 +33,7 @@ class Network(nn.Module):
     Attributes:
       levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.
       channels: Number of channels of a pixel, which are predicted one after the other, 1 for grey and 3 for RGB.
-      features: Width of the layers; each network says of what it is the number.
+      features: Number of feature maps of a layer; the docstring of each network says which are counted.
       layers: Number of layers after the first.
       kernel_size: Size n of the filters of the layers, odd and at least 3.
       first_kernel_size: Size of the filters of the first layer, odd and at least 3. That layer excludes the current

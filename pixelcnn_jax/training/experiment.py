@@ -35,13 +35,13 @@ class Experiment(NamedTuple):
       sample: Draws a grid of pictures, ``sample(params, key, source) -> images [rows, columns, height, width,
         channels]``; the source is what ``Recipe.picture_source`` returned.
       networks: The network, or a dict of networks by the names in the variables.
-      measure: The name of the loss. A negative log-likelihood is always in nats. Its name is "bits_per_dim" if it
-        covers all sub-pixels, so that bits/dim are reported too, and "nats" if it covers only some of them.
+      measure: The name of the loss. For a negative log-likelihood, which ``loss`` returns in nats, it is "bits_per_dim"
+        if it covers all sub-pixels, because the reports then convert it to bits/dim, and "nats" if it covers only some.
       density: The density that is learned, such as "p(x|y)".
       caption: The caption of the grid of pictures.
-      facts: What else the card of the model says. "guidance" is False if no condition was dropped in training. If h
-        says which view of an image (a flip, transposition or shift) the network sees, "views" lists those that were
-        trained, as indices of ``data.views.views``.
+      facts: What else the card of the model says. "guidance" is False if no condition was dropped in training. A view
+        is a flip, transposition or shift of an image; for a network that is told the view by h, "views" lists the views
+        that were trained, as indices of ``data.views.views``.
       picture_levels: The number of intensity levels of the pictures; None for that of the data.
     """
 

@@ -61,7 +61,8 @@ def information(
         ``entropy(clean)`` or, if ``clean`` is None, ``estimate(images)``; both return nats for each sub-pixel.
       clean: The noiseless images X in levels, of the shape of ``images``. None estimates H(Y | X) by the method
         ``estimate(images)`` of the noise. The estimate of ``Poisson`` has a small bias (see ``Poisson.estimate``);
-        those of ``Gaussian`` and ``BernoulliFlips`` are exact, because there the entropy does not depend on the image.
+        those of ``Gaussian`` and ``BernoulliFlips`` equal ``entropy``, because there the entropy does not depend on the
+        image.
       batch_size: Number of images at a time, rounded up to a multiple of the number of devices.
 
     Returns:
