@@ -9,13 +9,13 @@ colours of a pixel are predicted one after the other.
 
 A layer is a dict of parameters. ``vertical`` convolves the features of the vertical stack; its result, after the gate,
 is the input of the vertical stack in the next layer. The 1x1 convolution ``crossing`` is applied to the result of
-``vertical`` before the gate. The horizontal stack adds three terms: the output of ``crossing``, that of the kernel
-``left``, which reads the pixels to the left, and that of the kernel ``pixel``, which reads the pixel itself. The gate
-is applied to this sum, and the 1x1 convolution ``out`` to the result. In all layers but the first, the input of the
-horizontal stack is added to the result of ``out`` (a residual connection). The vertical stack has no residual
-connection. ``GatedPixelCNN.parameter_shapes`` declares these parameters, but with ``left`` and ``pixel`` in one kernel,
-``horizontal``; ``models.colours.mask_params`` masks the kernels and splits this one. In shapes, ``gates...`` stands for
-the axes that hold both arguments of the gate tanh(f) * sigmoid(g). These are two axes, (2, features), or on
+``vertical`` before the gate. The horizontal stack adds the output of ``crossing``, a bias, the condition, and the
+outputs of two kernels in ``horizontal``: ``left`` reads the pixels to the left, and ``pixel`` the pixel itself. The
+gate is applied to this sum, and the 1x1 convolution ``out`` to the result. In all layers but the first, the input of
+the horizontal stack is added to the result of ``out`` (a residual connection). The vertical stack has no residual
+connection. ``GatedPixelCNN.parameter_shapes`` declares these parameters, but with one kernel in place of ``left`` and
+``pixel``; ``models.colours.mask_params`` masks the kernels and splits that one in two. In shapes, ``gates...`` stands
+for the axes that hold both arguments of the gate tanh(f) * sigmoid(g). These are two axes, (2, features), or on
 accelerators a single axis of length 2 * features.
 """
 
@@ -193,13 +193,12 @@ def dropout(key: Key[Array, ""], rate: float, x: Features) -> Features:
 
     Returns:
       The shape of x.
-    """
-    threshold = max(1, round(rate * 256))
-    # A random word of 32 bits serves four units, since a word per unit would take a CPU as long as the layer itself.
-    # The words are drawn as a matrix, because XLA on CPU unrolls every short axis, which takes seconds to compile.
-    words = jax.random.bits(key, (math.prod(x.shape[:3]), -(-x.shape[3] // 4)), jnp.uint32)
-    uniform = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:3], -1)[..., : x.shape[3]]
-    return jnp.where(uniform >= threshold, x * (256 / (256 - threshold)), jnp.zeros_like(x))
+    """ threshold = max(1, round(rate * 256)) # A random word of 32 bits serves four units, since a word per unit would
+    take a CPU as long as the layer itself. # Batch, height and width are one axis of the words, because XLA on CPU
+    would unroll each of them if it is short, and # that takes seconds to compile. words = jax.random.bits(key,
+    (math.prod(x.shape[:3]), -(-x.shape[3] // 4)), jnp.uint32) uniform = jax.lax.bitcast_convert_type(words,
+    jnp.uint8).reshape(*x.shape[:3], -1)[..., : x.shape[3]] return jnp.where(uniform >= threshold, x * (256 / (256 -
+    threshold)), jnp.zeros_like(x))
 
 
 def dropouts(key: Key[Array, ""] | None, rate: float) -> tuple[Dropout, Dropout]:
@@ -303,12 +302,11 @@ def horizontal_layer(
       layer: The parameters of a layer; in sampling, the part of them that computes one colour.
       x: The input of the horizontal stack, from the layer before or the image, of shape [batch, height, width,
         features]; in sampling, that of one colour of one pixel.
-      pre_activation: All terms of the pre-activation except the product of x with the kernel ``pixel``: those of the
-        vertical stack, of the pixels to the left, of the bias and of the condition. In sampling, the products of this
-        kernel with the earlier colours of the same pixel are already in the sum.
-      out: The terms of the output that are known already, before the product of the gated units with the kernel of
-        ``out``: the bias of this 1x1 convolution and, in sampling, the products of the kernel with the gated units of
-        the earlier colours.
+      pre_activation: The sum of all other terms: those of the vertical stack, of the pixels to the left, of the bias
+        and of the condition. In sampling, x is a single colour, so the terms of the earlier colours of the pixel are in
+        this sum too.
+      out: What the product of the gated units with the kernel ``layer["out"]`` is added to: the bias of that 1x1
+        convolution and, in sampling, its products with the gated units of the earlier colours.
       residual: Whether x is added to the output, as in all layers but the first.
       drop: The dropout of the gated units.
 
