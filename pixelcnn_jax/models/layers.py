@@ -196,8 +196,8 @@ def dropout(key: Key[Array, ""], rate: float, x: Features) -> Features:
     """
     threshold = max(1, round(rate * 256))
     # A random word of 32 bits serves four units, since a word per unit would take a CPU as long as the layer itself.
-    # Batch, height and width are one axis of the words, because XLA on CPU would unroll each of them if it is short, and
-    # that takes seconds to compile.
+    # Batch, height and width are one axis of the words, because XLA on CPU would unroll each of them if it is short,
+    # and that takes seconds to compile.
     words = jax.random.bits(key, (math.prod(x.shape[:3]), -(-x.shape[3] // 4)), jnp.uint32)
     uniform = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:3], -1)[..., : x.shape[3]]
     return jnp.where(uniform >= threshold, x * (256 / (256 - threshold)), jnp.zeros_like(x))
