@@ -109,8 +109,8 @@ if FOLDER is None and not os.path.exists(folder):
 # %%
 train = read_all(load("folder", "train", data_dir=folder, resize=SIZE, labels=True))
 images, labels = as_levels(train["image"], levels=LEVELS), train.get("label")
-held_out = read_all(load("folder", "test", data_dir=folder, resize=SIZE, labels=True))
-test, test_labels = as_levels(held_out["image"], levels=LEVELS), held_out.get("label")
+tested = read_all(load("folder", "test", data_dir=folder, resize=SIZE, labels=True))
+test, test_labels = as_levels(tested["image"], levels=LEVELS), tested.get("label")
 print(images.shape, "values", images.min(), "to", images.max(), "classes", np.unique(labels))
 show(images[:: len(images) // 48][:48], rows=3)
 

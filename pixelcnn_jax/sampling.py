@@ -41,7 +41,7 @@ def sample(
 
     All networks of this package except ``DiagonalBiLSTM`` have a cache, a ``Stream``, which keeps what they computed
     for earlier pixels, so that a batch of images costs about as much as one forward pass (Ramachandran et al. 2017).
-    Modules without a stream compute every sub-pixel anew, as ``naive_sample`` does.
+    For modules without a stream, a whole forward pass is computed for every sub-pixel, as in ``naive_sample``.
 
     Args:
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
@@ -120,7 +120,8 @@ def sample_and_log_prob(
     Returns:
       The images that ``sample`` draws, and the log-probability of each in nats, float32 at least, of shape [batch].
       Temperature and guidance are included in these log-probabilities. Observed sub-pixels do not count. Under ``jit``,
-      the log-probability of an image is NaN if one of its sub-pixels is -1.
+      wrong values raise no error: if a logit is NaN or plus infinity, or an observed value is out of range, the
+      sub-pixel becomes -1 and the log-probability of its image NaN.
 
     Raises:
       InputError: If an argument does not fit the model, or a logit is NaN or plus infinity.

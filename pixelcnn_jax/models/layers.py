@@ -7,16 +7,16 @@ reads new rows and the rows above them, its ``memory``. For a whole image the me
 at a time, it holds the last rows that earlier calls of the layer have read. A *colour* is a channel of a pixel; the
 colours of a pixel are predicted one after the other.
 
-A layer is a dict of parameters. ``vertical`` convolves the features of the vertical stack; its result, after the gate,
-is the input of the vertical stack in the next layer. The 1x1 convolution ``crossing`` is applied to the result of
-``vertical`` before the gate. The horizontal stack adds the output of ``crossing``, a bias, the condition, and the
-outputs of two kernels in ``horizontal``: ``left`` reads the pixels to the left, and ``pixel`` the pixel itself. The
-gate is applied to this sum, and the 1x1 convolution ``out`` to the result. In all layers but the first, the input of
-the horizontal stack is added to the result of ``out`` (a residual connection). The vertical stack has no residual
-connection. ``GatedPixelCNN.parameter_shapes`` declares these parameters, but with one kernel in place of ``left`` and
-``pixel``; ``models.colours.mask_params`` masks the kernels and splits that one in two. In shapes, ``gates...`` stands
-for the axes that hold both arguments of the gate tanh(f) * sigmoid(g). These are two axes, (2, features), or on
-accelerators a single axis of length 2 * features.
+A layer is a dict of parameters. ``vertical`` convolves the features of the vertical stack. Its result plus the
+condition, after the gate, is the input of the vertical stack in the next layer. The pre-activation of the horizontal
+stack is the sum of five terms: the result of ``vertical`` after the 1x1 convolution ``crossing``, a bias, the
+condition, and the outputs of the two kernels in ``horizontal``, of which ``left`` reads the pixels to the left and
+``pixel`` the pixel itself. The gate is applied to this sum, and the 1x1 convolution ``out`` to the result. In all
+layers but the first, the input of the horizontal stack is added to the result of ``out`` (a residual connection). The
+vertical stack has no residual connection. ``GatedPixelCNN.parameter_shapes`` declares these parameters, except that
+``left`` and ``pixel`` are still a single kernel there. ``models.colours.mask_params`` masks the kernels and splits this
+one into the two. In shapes, ``gates...`` stands for the axes that hold both arguments of the gate tanh(f) * sigmoid(g).
+These are two axes, (2, features), or on accelerators a single axis of length 2 * features.
 """
 
 import math
@@ -74,8 +74,9 @@ def vertical_conv(
     """Computes the convolution of the vertical stack, over each row and the rows above it.
 
     Args:
-      kernel: Shape [kernel_rows, kernel_columns, features, gates...], for filters of size n: n columns and
-        ceil(n/2) rows, or floor(n/2) in the first layer, which reads the image shifted down by a row.
+      kernel: Shape [kernel_rows, kernel_columns, features, gates...]. For filters of size n, it has n columns and
+        ceil(n/2) rows: the row itself and those above. The first layer must exclude the row itself: there the image is
+        shifted down by a row, and the kernel has floor(n/2) rows.
       x: The new rows, of shape [batch, rows, width, features].
       memory: The ``kernel_rows - 1`` rows above them.
 
@@ -196,8 +197,8 @@ def dropout(key: Key[Array, ""], rate: float, x: Features) -> Features:
     """
     threshold = max(1, round(rate * 256))
     # A random word of 32 bits serves four units, since a word per unit would take a CPU as long as the layer itself.
-    # Batch, height and width are one axis of the words, because XLA on CPU would unroll each of them if it is short,
-    # and that takes seconds to compile.
+    # The words have a single axis for batch, height and width: XLA on CPU would unroll each short axis, which takes
+    # seconds to compile.
     words = jax.random.bits(key, (math.prod(x.shape[:3]), -(-x.shape[3] // 4)), jnp.uint32)
     uniform = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:3], -1)[..., : x.shape[3]]
     return jnp.where(uniform >= threshold, x * (256 / (256 - threshold)), jnp.zeros_like(x))
@@ -307,8 +308,8 @@ def horizontal_layer(
       pre_activation: The sum of all other terms: those of the vertical stack, of the pixels to the left, of the bias
         and of the condition. In sampling, x is a single colour, so the terms of the earlier colours of the pixel are in
         this sum too.
-      out: What the product of the gated units with the kernel ``layer["out"]`` is added to: the bias of that 1x1
-        convolution and, in sampling, its products with the gated units of the earlier colours.
+      out: The terms of the 1x1 convolution ``out`` that are computed already: its bias and, in sampling, the products
+        of its kernel with the gated units of the earlier colours.
       residual: Whether x is added to the output, as in all layers but the first.
       drop: The dropout of the gated units.
 
