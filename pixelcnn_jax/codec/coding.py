@@ -41,12 +41,12 @@ def compress(
       h: Class labels [count], or one-hot vectors [count, classes]; None for a model without a condition. They are not
         stored.
       s: Maps [count, height, width, map_features]; None for a model without maps. They are not stored.
-      batch_size: Number of images in a group; each group can be decompressed alone. It is lowered if the images of a
-        group, or their tiles, would be more than 65,536 pixels wide together. Groups of 16 take about 2 % more bytes
-        than groups of 256.
+      batch_size: Number of images in a group; each group can be decompressed alone. The images of a group, or their
+        tiles, are coded side by side as one picture of at most 65,536 pixels' width, so groups of wide images are
+        smaller. Groups of 16 take about 2 % more bytes than groups of 256.
       tile: Side in pixels of the tiles in which large images are coded. Each can be decompressed alone. Tiles limit the
-        memory: the codec computes one tile of every image of a group at a time, or some 64 tiles of 256x256 pixels if
-        the group has a single image. None codes whole images.
+        memory: the codec computes one tile of each image of a group at a time. If a group has a single image, it
+        computes several of its tiles at a time, some 64 if they are of 256x256 pixels. None codes whole images.
       verify: Whether to decompress and compare before returning, which doubles the time.
       extra: Bytes of your own, to be stored in the container.
       on_row: Called after each row of a group, with the index of the row, for a progress bar.

@@ -209,7 +209,8 @@ class Network(nn.Module):
     ) -> HeadOutputs:
         """Computes the outputs of the head from encoded images.
 
-        It must be pure, since it is compiled once for equal models, and it is called on an unbound module.
+        It must be pure, since networks with equal fields share one compiled program. It is called on an unbound module,
+        so it may read the fields and ``params``, but no Flax variables.
 
         Args:
           params: The parameters, as declared by ``parameter_shapes``.

@@ -35,8 +35,8 @@ class Experiment(NamedTuple):
       sample: Draws a grid of pictures, ``sample(params, key, source) -> images [rows, columns, height, width,
         channels]``; the source is what ``Recipe.picture_source`` returned.
       networks: The network, or a dict of networks by the names in the variables.
-      measure: The name of the loss. For a negative log-likelihood, which ``loss`` returns in nats, it is "bits_per_dim"
-        if it covers all sub-pixels, because the reports then convert it to bits/dim, and "nats" if it covers only some.
+      measure: The name of the loss: "bits_per_dim" for the negative log-likelihood of all sub-pixels, which ``loss``
+        returns in nats and the reports convert, and "nats" for that of only some of the sub-pixels.
       density: The density that is learned, such as "p(x|y)".
       caption: The caption of the grid of pictures.
       facts: What else the card of the model says. "guidance" is False if no condition was dropped in training. A view
