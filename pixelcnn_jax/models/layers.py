@@ -7,16 +7,17 @@ reads new rows and the rows above them, its ``memory``. For a whole image the me
 at a time, it holds the last rows that earlier calls of the layer have read. A *colour* is a channel of a pixel; the
 colours of a pixel are predicted one after the other.
 
-A layer is a dict of parameters. ``vertical`` convolves the features of the vertical stack. Its result plus the
-condition, after the gate, is the input of the vertical stack in the next layer. The pre-activation of the horizontal
-stack is the sum of five terms: the result of ``vertical`` after the 1x1 convolution ``crossing``, a bias, the
-condition, and the outputs of the two kernels in ``horizontal``, of which ``left`` reads the pixels to the left and
-``pixel`` the pixel itself. The gate is applied to this sum, and the 1x1 convolution ``out`` to the result. In all
-layers but the first, the input of the horizontal stack is added to the result of ``out`` (a residual connection). The
-vertical stack has no residual connection. ``GatedPixelCNN.parameter_shapes`` declares these parameters, except that
-``left`` and ``pixel`` are still a single kernel there. ``models.colours.mask_params`` masks the kernels and splits this
-one into the two. In shapes, ``gates...`` stands for the axes that hold both arguments of the gate tanh(f) * sigmoid(g).
-These are two axes, (2, features), or on accelerators a single axis of length 2 * features.
+A layer is a dict of parameters. ``vertical`` convolves the features of the vertical stack. The condition is added to
+its result and the gate is applied to the sum, which gives the input of the vertical stack in the next layer. The
+pre-activation of the horizontal stack is the sum of five terms: the result of ``vertical`` after the 1x1 convolution
+``crossing``, a bias, the condition, and the outputs of the two kernels in ``horizontal``, of which ``left`` reads the
+pixels to the left and ``pixel`` the pixel itself. The gate is applied to this sum, and the 1x1 convolution ``out`` to
+the result. In all layers but the first, the input of the horizontal stack is added to the result of ``out`` (a residual
+connection). The vertical stack has no residual connection. ``GatedPixelCNN.parameter_shapes`` declares these
+parameters, except that ``left`` and ``pixel`` are still a single kernel there. ``models.colours.mask_params`` masks the
+kernels, and splits the horizontal one into ``left`` and ``pixel``. In shapes, ``gates...`` stands for the axes that
+hold both arguments of the gate tanh(f) * sigmoid(g). These are two axes, (2, features), or on accelerators a single
+axis of length 2 * features.
 """
 
 import math
@@ -75,8 +76,8 @@ def vertical_conv(
 
     Args:
       kernel: Shape [kernel_rows, kernel_columns, features, gates...]. For filters of size n, it has n columns and
-        ceil(n/2) rows: the row itself and those above. The first layer must exclude the row itself: there the image is
-        shifted down by a row, and the kernel has floor(n/2) rows.
+        ceil(n/2) rows: the row itself and those above. The first layer must exclude the row itself. So its input is the
+        image shifted down by a row, and its kernel has floor(n/2) rows, which then cover only the rows above.
       x: The new rows, of shape [batch, rows, width, features].
       memory: The ``kernel_rows - 1`` rows above them.
 
@@ -197,8 +198,8 @@ def dropout(key: Key[Array, ""], rate: float, x: Features) -> Features:
     """
     threshold = max(1, round(rate * 256))
     # A random word of 32 bits serves four units, since a word per unit would take a CPU as long as the layer itself.
-    # The words have a single axis for batch, height and width: XLA on CPU would unroll each short axis, which takes
-    # seconds to compile.
+    # Batch, height and width are a single axis here. As separate axes they would be short, and XLA on CPU unrolls short
+    # axes, which takes seconds to compile.
     words = jax.random.bits(key, (math.prod(x.shape[:3]), -(-x.shape[3] // 4)), jnp.uint32)
     uniform = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:3], -1)[..., : x.shape[3]]
     return jnp.where(uniform >= threshold, x * (256 / (256 - threshold)), jnp.zeros_like(x))
