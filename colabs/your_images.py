@@ -206,10 +206,11 @@ order = np.argsort(bits)
 show(test[np.concatenate([order[:16], order[-16:]])], rows=2)
 
 # %% [markdown]
-# In a shell, this command prints the bits/dim of each file; here you see the first three. The last column, `less_png`,
-# is the bits/dim of the model minus those of the image as a PNG file. Sort by it to find anomalies: the images with the
-# highest `less_png` are the oddest. The bits/dim alone would not do, because a plain image has few of them even if it
-# is unlike the training images. Its PNG file is small as well, so the difference corrects for plainness.
+# In a shell, this command prints the bits/dim of each file; here you see the first three. The last column, `less_png`
+# (minus PNG), is a difference: the bits/dim of the model minus the bits/dim that the image takes as a PNG file. Sort by
+# it to find anomalies: the images with the highest `less_png` are the oddest. The bits/dim alone would not do, because
+# a plain image has few of them even if it is unlike the training images. Its PNG file is small as well, so the
+# difference corrects for plainness.
 
 # %% language="sh"
 # pixelcnn score plain "$FOLDER/test" | head -n 4
@@ -270,8 +271,8 @@ print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as 
 # %% [markdown]
 # Whoever decompresses needs the same model, so save it; `load_pretrained("codec")` loads it again. The command
 # `pixelcnn compress` compresses all images of a folder into one file, which also keeps their names. It never resizes or
-# rounds an image. So the images in the folder must have the size that the model was trained on, and each pixel must
-# have one of the intensities that stand for a level. The next cell writes the test images in this form.
+# rounds an image. So the images in the folder must have the size that the model was trained on, and only the
+# intensities that `as_pixels` gives to the levels. The next cell writes the test images in this form.
 
 # %%
 save_pretrained("codec", integer, integers, image_shape=(SIZE, SIZE))

@@ -338,7 +338,7 @@ def _begun(
     """Builds the images with which sampling starts, and a key for each.
 
     Wrong values of traced arrays raise no error: a value out of range becomes -1, and gives its image the
-      log-probability NaN.
+    log-probability NaN.
     """
     images = jnp.broadcast_to(jnp.asarray(observed, jnp.int32), shape)
     # vmap over JAX's keys of the kind "rbg" would use only the first of them, so all keys become "threefry" keys, which

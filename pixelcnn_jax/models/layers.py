@@ -8,11 +8,11 @@ at a time, it holds the last rows that earlier calls of the layer have read. A *
 colours of a pixel are predicted one after the other.
 
 A layer is a dict of parameters. ``vertical`` convolves the features of the vertical stack. The condition is added to
-its result and the gate is applied to the sum, which gives the input of the vertical stack in the next layer. The
-pre-activation of the horizontal stack is the sum of five terms: the result of ``vertical`` after the 1x1 convolution
-``crossing``, a bias, the condition, and the outputs of the two kernels in ``horizontal``, of which ``left`` reads the
-pixels to the left and ``pixel`` the pixel itself. The gate is applied to this sum, and the 1x1 convolution ``out`` to
-the result. In all layers but the first, the input of the horizontal stack is added to the result of ``out`` (a residual
+its result and the gate is applied to the sum, which gives the input of the vertical stack in the next layer. The 1x1
+convolution ``crossing`` reads the result of ``vertical`` before condition and gate. Its output, a bias, the condition
+and the outputs of the two kernels in ``horizontal`` (``left`` reads the pixels to the left, ``pixel`` the pixel itself)
+add up to the pre-activation of the horizontal stack. The gate is applied to it, and the 1x1 convolution ``out`` to the
+result. In all layers but the first, the input of the horizontal stack is added to the result of ``out`` (a residual
 connection). The vertical stack has no residual connection. ``GatedPixelCNN.parameter_shapes`` declares these
 parameters, except that ``left`` and ``pixel`` are still a single kernel there. ``models.colours.mask_params`` masks the
 kernels, and splits the horizontal one into ``left`` and ``pixel``. In shapes, ``gates...`` stands for the axes that
@@ -36,7 +36,7 @@ from pixelcnn_jax.models.products import product, window_product
 
 Dropout = Callable[[Array], Array]
 Features = Float[Array, "batch height width _"]  # of any number of channels
-PRE_ACTIVATION = "pre_activation of a layer"  # the name by which a policy of jax.checkpoint saves it
+PRE_ACTIVATION = "pre_activation of a layer"  # the name by which jax.checkpoint can save pre-activations
 
 
 def shift_down(x: Float[Array, "batch height width features"]) -> Float[Array, "batch height width features"]:
@@ -248,8 +248,8 @@ class VerticalOutput(NamedTuple):
 
     Attributes:
       pre_activation: The output of the convolution with its bias, before the condition is added.
-      crossing: A term of the pre-activation of the horizontal stack: a 1x1 convolution of this vertical
-        ``pre_activation``, plus the bias and the condition of the horizontal stack.
+      crossing: Three of the five terms of the horizontal pre-activation in one sum: the output of the 1x1 convolution
+        ``crossing``, which reads this ``pre_activation``, and the bias and the condition of the horizontal stack.
       out: The gated output, which the next layer reads.
       memory: The rows that the next call needs.
     """
@@ -266,7 +266,7 @@ def vertical_layer(
     memory: Float[Array, "batch remembered width features"],
     condition: Condition,
 ) -> VerticalOutput:
-    """Computes the vertical stack of a layer (figure 2), and what it adds to the gates of the horizontal stack.
+    """Computes the vertical stack of a layer (figure 2), and what it adds to the horizontal pre-activation.
 
     Args:
       layer: The parameters of a layer.
@@ -275,8 +275,8 @@ def vertical_layer(
       condition: h and s of these rows.
 
     Returns:
-      A ``VerticalOutput``: the output of the convolution with its bias; the crossing, which the horizontal stack adds
-      to its own pre-activation; the gated output; and the new memory.
+      A ``VerticalOutput``: the output of the convolution with its bias; the crossing, which is a part of the horizontal
+      pre-activation; the gated output; and the new memory.
     """
     pre_activation, memory = vertical_conv(layer["vertical"]["kernel"], x, memory)
     pre_activation = checkpoint_name(add_bias(pre_activation, layer["vertical"]["bias"]), PRE_ACTIVATION)
@@ -300,17 +300,18 @@ def horizontal_layer(
     residual: bool = True,
     drop: Dropout = lambda x: x,
 ) -> tuple[Float[Array, "batch height width out_features"], Float[Array, "batch height width out_features"]]:
-    """Adds the product of x with ``pixel`` to the pre-activation, and computes the rest of the horizontal stack.
+    """Adds the last term of the pre-activation, the product of x with the kernel ``pixel``, and computes the horizontal
+    stack.
 
     Args:
       layer: The parameters of a layer; in sampling, the part of them that computes one colour.
       x: The input of the horizontal stack, from the layer before or the image, of shape [batch, height, width,
         features]; in sampling, that of one colour of one pixel.
       pre_activation: The sum of all other terms: those of the vertical stack, of the pixels to the left, of the bias
-        and of the condition. In sampling, x is a single colour, so the terms of the earlier colours of the pixel are in
-        this sum too.
-      out: The terms of the 1x1 convolution ``out`` that are computed already: its bias and, in sampling, the products
-        of its kernel with the gated units of the earlier colours.
+        and of the condition. On whole images, the product with ``pixel`` covers all colours of a pixel. In sampling,
+        this function is called once per colour, so the sum must already hold the terms of the earlier colours.
+      out: What the result of the 1x1 convolution ``layer["out"]`` starts from, before the gated units of x are added:
+        its bias and, in sampling, what the earlier colours of the pixel have contributed.
       residual: Whether x is added to the output, as in all layers but the first.
       drop: The dropout of the gated units.
 
