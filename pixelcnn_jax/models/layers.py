@@ -248,8 +248,9 @@ class VerticalOutput(NamedTuple):
 
     Attributes:
       pre_activation: The output of the convolution with its bias, before the condition is added.
-      crossing: Three of the five terms of the horizontal pre-activation in one sum: the output of the 1x1 convolution
-        ``crossing``, which reads this ``pre_activation``, and the bias and the condition of the horizontal stack.
+      crossing: The part of the horizontal pre-activation that does not depend on the pixels of the current row: the
+        output of the 1x1 convolution ``crossing``, which reads ``pre_activation``, plus the bias and the condition of
+        the horizontal stack.
       out: The gated output, which the next layer reads.
       memory: The rows that the next call needs.
     """
@@ -309,9 +310,10 @@ def horizontal_layer(
         features]; in sampling, that of one colour of one pixel.
       pre_activation: The sum of all other terms: those of the vertical stack, of the pixels to the left, of the bias
         and of the condition. On whole images, the product with ``pixel`` covers all colours of a pixel. In sampling,
-        this function is called once per colour, so the sum must already hold the terms of the earlier colours.
-      out: What the result of the 1x1 convolution ``layer["out"]`` starts from, before the gated units of x are added:
-        its bias and, in sampling, what the earlier colours of the pixel have contributed.
+        this function is called once per colour, and x holds the features of that colour alone. So the sum must already
+        contain the products of the earlier colours of this pixel with ``pixel``.
+      out: The terms to which the product of the gated units with the kernel of ``layer["out"]`` is added: the bias of
+        this 1x1 convolution and, in sampling, its products with the gated units of the earlier colours.
       residual: Whether x is added to the output, as in all layers but the first.
       drop: The dropout of the gated units.
 
