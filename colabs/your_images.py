@@ -257,8 +257,9 @@ show(np.concatenate([originals, completed]), rows=4)
 # ## Compress
 # A model that predicts pixels well can also store them in few bits. To restore the images, a computer must compute
 # exactly the same probabilities as the one that compressed them. Therefore `quantise` first turns the network into one
-# that computes in integers. To find how large these integers become, it runs the network on typical images, here
-# some 500 of the training images, of all classes. `compress` then makes a string of bytes, from which `decompress` restores the images exactly.
+# that computes in integers. To find how large these integers become, it runs the network on typical images, here some
+# 500 of the training images, of all classes. `compress` then makes a string of bytes, from which `decompress` restores
+# the images exactly.
 
 # %%
 integer, integers = quantise(model, variables, images[:: max(1, len(images) // 500)])

@@ -49,9 +49,9 @@ class Poisson:
     def estimate(self, measured: Any) -> Float64[np.ndarray, "..."]:
         """Estimates the entropy from a single count y: y - y G(y) + log y!, with Grassberger's G (physics/0307138).
 
-        In the entropy x - x log x + E[log y!] at an expected count of x, G(y) stands in place of log x. The mean of the
-        estimate is too low by x E1(2x) nats, where E1 is the exponential integral: by 0.001 at an expected count of x =
-        3, by 0.05 at 1, and by 0.14 at most, at 0.22.
+        The entropy at an expected count of x is x - x log x + E[log y!]. The estimate replaces x by the count y, log x
+        by G(y), and the expectation by log y! itself. The mean of the estimate is too low by x E1(2x) nats, where E1 is
+        the exponential integral: by 0.001 at an expected count of x = 3, by 0.05 at 1, and by 0.14 at most, at 0.22.
 
         Args:
           measured: The counts.

@@ -170,8 +170,8 @@ def save_pretrained(
         for class labels y; if it is missing, it follows from ``classes``.
       image_shape: Height and width of its images, unless the card has an "image_spec".
       classes: Number of classes if h is a class label: the weights do not show whether h is a one-hot label or any
-        vector. For a network of this package, it may be left out if the "image_spec" has as many ``classes`` as h has
-        entries. If neither gives the number of classes, the card says that h is a vector.
+        vector. It may be left out for a network of this package whose card has an "image_spec" with as many ``classes``
+        as h has entries. Without either of these, the card says that h is a vector.
 
     Returns:
       Nothing.

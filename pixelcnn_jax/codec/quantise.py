@@ -49,8 +49,8 @@ def quantise(
       h: Their class labels [count], or one-hot vectors [count, classes]; None for a model without a condition.
       s: Their maps [count, height, width, map_features]; None for a model without maps. Maps are clipped to 1.5 times
         the largest value given here, and rounded to about 1,000 steps, or 16,000 if the model has more than 4,096
-        intensity levels. Because the steps cover this wider range, maps of integers stay exact only if the largest is
-        at most 341.
+        intensity levels. With about 1,000 steps, maps of integers stay exact if the largest is at most 341, because the
+        steps must reach 1.5 times that value in both directions.
 
     Returns:
       The integer model and its variables. Keep both, because files can be decompressed only with them.

@@ -39,8 +39,8 @@ class Experiment(NamedTuple):
         returns in nats and the reports convert, and "nats" for that of only some of the sub-pixels.
       density: The density that is learned, such as "p(x|y)".
       caption: The caption of the grid of pictures.
-      facts: What else the card of the model says. "guidance" is False if no condition was dropped in training. A view
-        is a flip, transposition or shift of an image; for a network that is told the view by h, "views" lists the views
+      facts: What else the card of the model says. "guidance" is False if no condition was dropped in training. "views"
+        is for a network whose h says how an image was flipped, transposed or shifted (its view): it lists the views
         that were trained, as indices of ``data.views.views``.
       picture_levels: The number of intensity levels of the pictures; None for that of the data.
     """
