@@ -1,4 +1,4 @@
-"""CIFAR-10 given the label: a warm start from the published "cifar10".
+"""CIFAR-10 given the label: a warm start from the sixth training of configs/cifar10.py.
 
 Paper row: figures 3 and 8 (ImageNet); the label saves at most 0.0011 bits/dim.
 Commands, in order:
@@ -20,5 +20,5 @@ def get_config() -> ConfigDict:
     config = cifar10.get_config("6", "class_conditional")
     config.data.labels = True
     config.class_conditional.drop_condition = 0.1  # for guidance
-    config.train.update(start_from="cifar10", steps=3_600, eval_every=900, sample_rows=10)
+    config.train.update(start_from="runs/cifar10_6", steps=3_600, eval_every=900, sample_rows=10)
     return config

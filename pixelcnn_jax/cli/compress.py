@@ -45,8 +45,8 @@ def compress(
 ) -> None:
     """Compress image files losslessly into one file.
 
-    A published name stands for its integer version (``digits`` for ``digits_integer``), which computes the same
-    probabilities on every machine. So any machine can decompress the file.
+    A published name stands for its integer version, if it has one (digits for digits_integer). That computes the same
+    probabilities on every machine, so any machine can decompress the file.
     """
     options.check_output(output)
     density = options.load_density(integer_model_of(name))

@@ -56,8 +56,9 @@ def sample(
     """Draw images into a grid.
 
     CONDITION is a sentence for p(x|caption), or image files for p(x|examples). Class-conditional models draw a row per
-    class. A completion is an exact sample of the model only if the bottom is hidden, with temperature 1 and without
-    guidance. Completions by a model of codes are never exact.
+    class. A completion is an exact sample of the model only if the hidden part is the last that the model draws (the
+    bottom, unless data.scan was set), with temperature 1 and without guidance. Completions by a model of codes are
+    never exact.
     """
     if not 0 < share < 1:
         raise InputError(f"--share must be between 0 and 1, got {share}.")

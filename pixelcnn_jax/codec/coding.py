@@ -45,9 +45,8 @@ def compress(
         tiles, are coded side by side as one picture of at most 65,536 pixels' width, so groups of wide images are
         smaller. Groups of 16 take about 2 % more bytes than groups of 256.
       tile: Side in pixels of the tiles in which large images are coded. Each can be decompressed alone. Tiles limit the
-        memory: the codec computes one tile of each image of a group at a time. Only for a group of a single image, it
-          computes several tiles of this image at a time, some 64 if the tiles are of 256x256 pixels. None codes whole
-          images.
+        memory: the codec computes only some tiles at a time, about 64 of 256x256 pixels if a group has a single image,
+        and at least two of each image of a group. None codes whole images.
       verify: Whether to decompress and compare before returning, which doubles the time.
       extra: Bytes of your own, to be stored in the container.
       on_row: Called after each row of a group, with the index of the row, for a progress bar.

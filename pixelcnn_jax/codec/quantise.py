@@ -56,7 +56,7 @@ def quantise(
       The integer model and its variables. Keep both, because files can be decompressed only with them.
 
     Raises:
-      InputError: If the model has no integer form, or a sum of products in it could overflow its integers.
+      InputError: If the model has no integer form, or a sum of products in it could exceed 2**24.
 
     Example:
       >>> from sklearn.datasets import load_digits

@@ -14,10 +14,10 @@ and the outputs of the two kernels in ``horizontal`` (``left`` reads the pixels 
 add up to the pre-activation of the horizontal stack. The gate is applied to it, and the 1x1 convolution ``out`` to the
 result. In all layers but the first, the input of the horizontal stack is added to the result of ``out`` (a residual
 connection). The vertical stack has no residual connection. ``GatedPixelCNN.parameter_shapes`` declares these
-parameters, except that ``left`` and ``pixel`` are still a single kernel there. ``models.colours.mask_params`` masks the
-kernels, and splits the horizontal one into ``left`` and ``pixel``. In shapes, ``gates...`` stands for the axes that
-hold both arguments of the gate tanh(f) * sigmoid(g). These are two axes, (2, features), or on accelerators a single
-axis of length 2 * features.
+parameters, except that ``left`` and ``pixel`` are still a single kernel there. ``models.colours.mask_params`` masks
+what reads the current pixel, and splits the horizontal kernel into ``left`` and ``pixel``. In shapes, ``gates...``
+stands for the axes that hold both arguments of the gate tanh(f) * sigmoid(g). These are two axes, (2, features), or on
+accelerators a single axis of length 2 * features.
 """
 
 import math
@@ -301,17 +301,17 @@ def horizontal_layer(
     residual: bool = True,
     drop: Dropout = lambda x: x,
 ) -> tuple[Float[Array, "batch height width out_features"], Float[Array, "batch height width out_features"]]:
-    """Adds the last term of the pre-activation, the product of x with the kernel ``pixel``, and computes the horizontal
-    stack.
+    """Adds the product of x with the kernel ``pixel``, and computes the horizontal stack of a layer.
 
     Args:
       layer: The parameters of a layer; in sampling, the part of them that computes one colour.
-      x: The input of the horizontal stack, from the layer before or the image, of shape [batch, height, width,
-        features]; in sampling, that of one colour of one pixel.
+      x: The input of the horizontal stack, of shape [batch, height, width, features], from the layer before or the
+        image. In sampling, it is that of one pixel: in the first layer the constant 1 and the earlier colours, and in
+        the other layers the features of one colour.
       pre_activation: The sum of all other terms: those of the vertical stack, of the pixels to the left, of the bias
         and of the condition. On whole images, the product with ``pixel`` covers all colours of a pixel. In sampling,
-        this function is called once per colour, and x holds the features of that colour alone. So the sum must already
-        contain the products of the earlier colours of this pixel with ``pixel``.
+        this function is called once per colour, so in all layers but the first this sum must already contain the
+        products of the earlier colours with ``pixel``.
       out: The terms to which the product of the gated units with the kernel of ``layer["out"]`` is added: the bias of
         this 1x1 convolution and, in sampling, its products with the gated units of the earlier colours.
       residual: Whether x is added to the output, as in all layers but the first.

@@ -36,7 +36,8 @@ class Experiment(NamedTuple):
         channels]``; the source is what ``Recipe.picture_source`` returned.
       networks: The network, or a dict of networks by the names in the variables.
       measure: The name of the loss: "bits_per_dim" for the negative log-likelihood of all sub-pixels, which ``loss``
-        returns in nats and the reports convert, and "nats" for that of only some of the sub-pixels.
+        returns in nats and the reports convert, "nats" for that of only some of the sub-pixels, and any other name for
+        another loss.
       density: The density that is learned, such as "p(x|y)".
       caption: The caption of the grid of pictures.
       facts: What else the card of the model says. "guidance" is False if no condition was dropped in training. "views"
