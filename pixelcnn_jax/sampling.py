@@ -39,9 +39,9 @@ def sample(
 ) -> Int[Array, "batch height width channels"]:
     """Draws images from p(x | h, s), exactly.
 
-    All networks of this package except ``DiagonalBiLSTM`` have a cache, a ``Stream``, which keeps what they computed
-    for earlier pixels, so that a batch of images costs about as much as one forward pass (Ramachandran et al. 2017).
-    For modules without a stream, a whole forward pass is computed for every sub-pixel, as in ``naive_sample``.
+    All networks of this package except ``DiagonalBiLSTM`` define a ``Stream``, by which sampling keeps what was
+    computed for earlier pixels, so that a batch of images costs about as much as one forward pass (Ramachandran et al.
+    2017). For modules without a stream, a whole forward pass is computed for every sub-pixel, as in ``naive_sample``.
 
     Args:
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the

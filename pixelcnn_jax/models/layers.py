@@ -14,10 +14,10 @@ and the outputs of the two kernels in ``horizontal`` (``left`` reads the pixels 
 add up to the pre-activation of the horizontal stack. The gate is applied to it, and the 1x1 convolution ``out`` to the
 result. In all layers but the first, the input of the horizontal stack is added to the result of ``out`` (a residual
 connection). The vertical stack has no residual connection. ``GatedPixelCNN.parameter_shapes`` declares these
-parameters, except that ``left`` and ``pixel`` are still a single kernel there. ``models.colours.mask_params`` masks
-what reads the current pixel, and splits the horizontal kernel into ``left`` and ``pixel``. In shapes, ``gates...``
-stands for the axes that hold both arguments of the gate tanh(f) * sigmoid(g). These are two axes, (2, features), or on
-accelerators a single axis of length 2 * features.
+parameters, except that ``left`` and ``pixel`` are still a single kernel there. ``models.colours.mask_params`` splits
+the horizontal kernel into ``left`` and ``pixel``, and masks ``pixel`` and ``out``, so that no colour reads itself or a
+later one. In shapes, ``gates...`` stands for the axes that hold both arguments of the gate tanh(f) * sigmoid(g). These
+are two axes, (2, features), or on accelerators a single axis of length 2 * features.
 """
 
 import math
@@ -271,7 +271,8 @@ def vertical_layer(
 
     Args:
       layer: The parameters of a layer.
-      x: The input of the vertical stack, from the layer before or the image, of shape [batch, rows, width, features].
+      x: The input of the vertical stack, of shape [batch, rows, width, features]: from the layer before, or in the
+        first layer the image shifted down by a row.
       memory: The rows above, from ``zero_rows`` or the call before.
       condition: h and s of these rows.
 
@@ -301,19 +302,19 @@ def horizontal_layer(
     residual: bool = True,
     drop: Dropout = lambda x: x,
 ) -> tuple[Float[Array, "batch height width out_features"], Float[Array, "batch height width out_features"]]:
-    """Adds the product of x with the kernel ``pixel``, and computes the horizontal stack of a layer.
+    """Completes the horizontal pre-activation by the kernel ``pixel``, and computes the rest of the horizontal stack.
 
     Args:
       layer: The parameters of a layer; in sampling, the part of them that computes one colour.
       x: The input of the horizontal stack, of shape [batch, height, width, features], from the layer before or the
-        image. In sampling, it is that of one pixel: in the first layer the constant 1 and the earlier colours, and in
-        the other layers the features of one colour.
+        image. In sampling, it is that of one pixel: in the first layer the earlier colours, after the channel of ones
+        that marks the inside of the image, and in the other layers the features of one colour.
       pre_activation: The sum of all other terms: those of the vertical stack, of the pixels to the left, of the bias
-        and of the condition. On whole images, the product with ``pixel`` covers all colours of a pixel. In sampling,
-        this function is called once per colour, so in all layers but the first this sum must already contain the
-        products of the earlier colours with ``pixel``.
-      out: The terms to which the product of the gated units with the kernel of ``layer["out"]`` is added: the bias of
-        this 1x1 convolution and, in sampling, its products with the gated units of the earlier colours.
+        and of the condition. In sampling, this function is called once per colour. In the first layer, x contains the
+        earlier colours; in the other layers it does not, so there this sum must already contain their products with
+        ``pixel``.
+      out: What the output of the 1x1 convolution ``layer["out"]`` starts from: its bias and, in sampling, its products
+        with the gated units of the earlier colours. The product with the gated units of this call is added.
       residual: Whether x is added to the output, as in all layers but the first.
       drop: The dropout of the gated units.
 
