@@ -21,7 +21,7 @@ from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.pretrained import integer_model_of
 
 DEFAULT_MAX_SUBPIXELS = 2**25  # above 10,000 images of CIFAR-10
-SUBPIXELS_PER_SECOND = 120_000  # at least, by the published models on one CPU core
+SUBPIXELS_PER_SECOND = 40_000  # at least, by the published models on one CPU core
 
 
 @click.command()
