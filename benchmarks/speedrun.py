@@ -1,4 +1,4 @@
-"""Speedrun: time on two CPU cores to a stated validation score.
+"""Speedrun: time to a stated validation score.
 
 python -m benchmarks.speedrun digits [--data-dir=DIR] [--seeds=3]
 

@@ -20,7 +20,7 @@
 #
 # A model that predicts each pixel is half of a compressor. An entropy coder is the other: it spends -log2 p bits on a
 # pixel of probability p. This notebook compresses images with a published model, gets them back, and compares the size
-# with PNG, WebP and JPEG XL.
+# with PNG and WebP, and with JPEG XL if `imagecodecs` is installed.
 
 # %% [markdown]
 # The next cell installs the project with its extra `train`, which this notebook needs. It does nothing where both are

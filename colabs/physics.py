@@ -18,9 +18,10 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pixelcnn-jax/pixelcnn-jax/blob/main/colabs/physics.ipynb)
 #
-# A PixelCNN learns p(spins | beta) of a periodic lattice of Ising spins without any data: it draws configurations,
-# and those of a low free energy become more likely. It then gives independent samples at any temperature, and the free
-# energy itself, which a Markov chain does not. Here both are compared with the exact solution (Kaufman 1949).
+# A PixelCNN learns p(spins | beta) of a periodic lattice of Ising spins without any data: it draws configurations, and
+# those of a low free energy become more likely. It then gives independent samples at any inverse temperature up to 0.6,
+# and the free energy itself, which a Markov chain does not. Here both are compared with the exact solution (Kaufman
+# 1949).
 
 # %% [markdown]
 # The next cell installs the project in Colab. It does nothing in a checkout that is installed already.
@@ -54,8 +55,9 @@ key = jax.random.key(0)
 
 # %% [markdown]
 # ## Training
-# One network learns all temperatures, because beta is its condition. Colour the lattice as a checkerboard: the network
-# models the sites of one colour only, and those of the other are summed exactly.
+# One network learns all beta up to 0.6, because beta is its condition. On a checkerboard, the sites of one colour are
+# independent given those of the other. So the network models the sites of one colour only, and the sum over the others
+# is computed exactly.
 
 # %%
 network = ising.make_network(size=SIZE, layers=4, features=24)

@@ -54,8 +54,8 @@ key = jax.random.key(0)
 
 # %% [markdown]
 # ## Inside a Linen module
-# Here the network is the decoder of an auto-encoder. To sample from it, pass the network itself with its part of the
-# parameters.
+# Here the network is the decoder of an auto-encoder. To sample from the decoder, build a GatedPixelCNN with the same
+# fields, and pass it with its part of the parameters.
 
 # %%
 import flax.linen as nn

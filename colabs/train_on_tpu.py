@@ -18,9 +18,9 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pixelcnn-jax/pixelcnn-jax/blob/main/colabs/train_on_tpu.ipynb)
 #
-# This notebook trains the CIFAR-10 config at the paper's width on the accelerator that this machine has. In Colab, the
-# workdir is on Google Drive. If the session ends, run all cells again, and the training resumes from its last
-# checkpoint. Nobody has finished a run of this config yet.
+# This notebook trains our largest CIFAR-10 config on the accelerator that this machine has. In Colab, the workdir is on
+# Google Drive. If the session ends, run all cells again, and the training resumes from its last checkpoint. Nobody has
+# finished a run of this config yet.
 #
 # We chose the options by compiling the step for a TPU
 # ([Accelerators](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/accelerators.md)): layers in bfloat16, the

@@ -100,8 +100,9 @@ if FOLDER is None and not os.path.exists(folder):
 # intensities from 0 to 255 into levels from 0 to `LEVELS - 1`, which is what a model works with.
 #
 # If you have arrays rather than files, leave this cell out, define `images`, `labels`, `test` and `test_labels`
-# yourself, and skip the cell with `pixelcnn score`. Images are arrays of integers with the shape [count, height, width,
-# channels], and labels are integers from 0.
+# yourself, set `SIZE` and `LEVELS` to their height (they must be square) and their number of levels, and skip the cell
+# with `pixelcnn score`. Images are arrays of integers with the shape [count, height, width, channels], and labels are
+# integers from 0.
 #
 # If the images of your folder have no classes, write `labels=False` in both calls of `load`, and skip the section
 # *Condition on the class*.
@@ -269,12 +270,11 @@ separate = sum(len(as_png(pixels, optimize=True)) for pixels in as_pixels(test, 
 tiled = len(as_png(grid(test[None], levels=LEVELS, gap=0), optimize=True))
 print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as a PNG each {separate:,} bytes")
 
-# %% [markdown]
-# Whoever decompresses needs the same model, so save it; `load_pretrained("codec")` loads it again. The command
-# `pixelcnn compress` compresses all images of a folder into one file, which also keeps their names. It never resizes or
-# rounds an image. So the images in the folder should have the size that the model was trained on, because it predicts
-# other sizes less well, and each intensity in them must be a value that `as_pixels` returns for one of the `LEVELS`
-# levels. The next cell writes the test images in this form.
+# %% [markdown] Whoever decompresses needs the same model, so save it; `load_pretrained("codec")` loads it again. The
+# command `pixelcnn compress` compresses all images of a folder into one file, which also keeps their names (with the
+# ending `.png`). It never resizes or rounds an image. So the images in the folder should have the size that the model
+# was trained on, because it predicts other sizes less well, and each intensity in them must be a value that `as_pixels`
+# returns for one of the `LEVELS` levels. The next cell writes the test images in this form.
 
 # %%
 save_pretrained("codec", integer, integers, image_shape=(SIZE, SIZE))

@@ -1,6 +1,7 @@
 """One file per run. ``python -m experiments.train --config=configs/NAME.py --help`` lists all fields.
 
-``get_config`` may take an experiment, ``--config=configs/imagenet32.py:class_conditional``, or the number of a step.
+``get_config`` may take an experiment, ``--config=configs/imagenet32.py:class_conditional``, a size or the number of a
+step.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""Binary MNIST, fixed binarisation: four trainings, each a warm start from the one before.
+"""Binary MNIST, fixed binarisation: four trainings, each but the first a warm start from the one before.
 
 Paper row: see configs/predecessors.py; a Gated PixelCNN has 80.10 nats (PixelVAE, 1611.05013).
 Commands, in order:
@@ -6,8 +6,8 @@ Commands, in order:
   python -m experiments.train --config=configs/binarized_mnist.py:2 --workdir=runs/binarized_mnist_2
   python -m experiments.train --config=configs/binarized_mnist.py:3 --workdir=runs/binarized_mnist_3
   python -m experiments.train --config=configs/binarized_mnist.py:4 --workdir=runs/binarized_mnist_4
-From step 2 on images are augmented (rotated, mirrored, shifted; h is the index of the view), in step 4 half of them by
-180 degrees, for two pixel orders.
+From step 2 on, most images are rotated, mirrored and shifted, and h says how they were turned. In step 4, half of them
+are rotated by 180 degrees, so that the model learns two pixel orders, whose mean is scored below.
 Time: 90, 52, 51, 69 minutes (288,000, 192,000, 224,000, 288,000 images), one AMD EPYC core, 2026-11-28.
 Result: test nats 80.41, 80.22, 80.13, 79.97; validation 80.34, train 79.35 (10,000 images): the published
 "binarized_mnist". Mean of p(x) and p(rotated x): 79.55 (pixelcnn evaluate binarized_mnist --mean-over=views).

@@ -1,4 +1,4 @@
-"""CIFAR-10 by class, in squares of 4: 8x8 codes, of which there are 512.
+"""CIFAR-10 by class: each square of 4x4 pixels becomes one of 512 codes, an image a map of 8x8 codes.
 
 Paper row: none.
 Commands, in order:

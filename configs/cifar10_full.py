@@ -1,4 +1,4 @@
-"""CIFAR-10: 15 gated layers of 128 features, 7x7 then 3x3 filters, 1,024 features in the head.
+"""CIFAR-10: a first gated layer of 7x7, then 15 of 3x3, all of 128 features; 1,024 features in the head.
 
 Paper row: 1606.05328 table 1, Gated PixelCNN 3.03 bits/dim on test (2.90 on train); its size is not stated.
 Command: python -m experiments.train --config=configs/cifar10_full.py --workdir=runs/cifar10_full

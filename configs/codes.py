@@ -1,4 +1,4 @@
-"""A tokenizer for a folder of pictures, and the prior of its codes: 64x64 in squares of 4, 16x16 of 512 codes.
+"""A tokenizer for a folder of pictures, and the prior of its codes: 64x64 becomes a map of 16x16 codes.
 
 Paper row: none; finite scalar quantisation is 2309.15505, priors of codes 1711.00937 and 1906.00446.
 Commands, in order:
@@ -20,7 +20,7 @@ def get_config(step: str = "1") -> ConfigDict:
     config.train.update(eval_every=500, checkpoint_every=250, score_train_images=1_000)
     if config.experiment == "codes":
         config.codes.tokenizer = "runs/tokenizer"
-        # Nine layers of 3x3 see most of 16x16 codes.
+        # A layer of 7x7 and those of 3x3 see most of 16x16 codes.
         config.model.update(features=66, layers=8, head_features=132, dropout=0.2)
         config.optimizer.learning_rate = 3e-3
         config.train.steps = 4_000

@@ -5,7 +5,7 @@ Command: python -m experiments.train --config=configs/mnist_autoencoder.py --wor
   --config.train.microbatch_size=2
 Time: 47 minutes for m = 10, 40 for m = 100, 24 for V h, one shared AMD EPYC core, 2026-11-29.
 Result: m = 10: test 40.02 nats, 19.44 fewer than configs/mnist_half.py; linear probe 88.3 % (MSE encoder 91.0 %).
-m = 100, seeds 0 and 1: 12.45 and 8.68 nats; linear probe 92.1 and 90.3 % (91.3, 91.2 %). With V h
+m = 100, seeds 0 and 1: 12.45 and 8.68 nats; linear probe 92.1 and 90.3 % (91.3, 91.2 %). m = 100 with V h
 (--config.autoencoder.map_features=0) and --config.train.steps=1000: 45.65 nats, 13.81 fewer; linear probe 97.1 %
 (91.7 %).
 """

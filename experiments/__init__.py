@@ -1,7 +1,7 @@
 """The experiments, by name: modules that define the functions of ``Recipe``, and the command that trains them.
 
-``paper`` holds those of the paper, ``extensions`` what goes beyond it, ``shared`` what several of them use. Imports the
-library, and the library imports nothing of it. Read ``train.py`` first, the command.
+``paper`` holds those of the paper, ``extensions`` what goes beyond it, ``shared`` parts of them that are no
+experiments. Imports the library, and the library imports nothing of it. Read ``train.py`` first, the command.
 """
 
 import importlib

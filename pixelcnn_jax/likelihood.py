@@ -92,8 +92,8 @@ def nll(
         a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       key: PRNG key of the dropout; None, the default, disables it.
-      mask: True at the sub-pixels whose terms are summed, of a shape that broadcasts to that of the images; the other
-        sub-pixels still condition later ones. None sums over all.
+      mask: A bool array [batch, height, width, channels], of which any axis may have length 1, true at the sub-pixels
+        whose terms are summed; the other sub-pixels still condition later ones. None sums over all.
 
     Returns:
       Losses in nats, float32 at least, of shape [batch].

@@ -166,12 +166,13 @@ def save_pretrained(
       model: A network, a ``ConditionalModel``, or a dict of networks. If its class is your own, ``register`` the class.
       variables: Its variables; for a dict of networks, a dict by the same names. bfloat16 is stored as float32.
       card: A dict to keep with the model: JSON values, and an ``ImageSpec`` (size, channels, levels and classes of the
-        images) as "image_spec". Missing fields are added. The field "density" names what is modelled, such as "p(x|y)"
-        for class labels y; if it is missing, it follows from ``classes``.
+        images) as "image_spec". Missing fields are added, and those that describe the network and its weights are
+        written anew. The field "density" names what is modelled, such as "p(x|y)" for class labels y; if it is missing,
+        it follows from ``classes``.
       image_shape: Height and width of its images, unless the card has an "image_spec".
       classes: Number of classes if h is a class label: the weights do not show whether h is a one-hot label or any
-        vector. It may be left out for a network of this package whose card has an "image_spec" with as many ``classes``
-        as h has entries. Without either of these, the card says that h is a vector.
+        vector. If it is None, the card says that h is a class label only for a network of this package whose
+        "image_spec" has as many ``classes`` as h has entries, and otherwise that h is a vector.
 
     Returns:
       Nothing.

@@ -40,8 +40,9 @@ def sample(
     """Draws images from p(x | h, s), exactly.
 
     All networks of this package except ``DiagonalBiLSTM`` define a ``Stream``, by which sampling keeps what was
-    computed for earlier pixels, so that a batch of images costs about as much as one forward pass (Ramachandran et al.
-    2017). For modules without a stream, a whole forward pass is computed for every sub-pixel, as in ``naive_sample``.
+    computed for earlier pixels, so that a batch of images costs about as much as one forward pass of a
+    ``GatedPixelCNN`` (Ramachandran et al. 2017). For modules without a stream, a whole forward pass is computed for
+    every sub-pixel, as in ``naive_sample``.
 
     Args:
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
@@ -54,7 +55,8 @@ def sample(
       h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which become one-hot
         vectors; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
-      observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
+      observed: Images [batch, height, width, channels], or a single one with a batch axis of 1; their sub-pixels are
+        kept where ``mask`` is true.
       mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis may have length 1. If
         the observed pixels come first in raster order (row by row from the top, each from left to right), the samples
         follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
@@ -65,7 +67,8 @@ def sample(
 
     Returns:
       Integers 0 to ``model.levels - 1``, int32, of shape [batch, height, width, channels]. Under ``jit``, wrong values
-      raise no error: a sub-pixel is -1 if a logit is NaN or plus infinity, or if its observed value is out of range.
+      raise no error: a sub-pixel is -1 if one of its logits is NaN or plus infinity, or if its observed value is out of
+        range.
 
     Raises:
       InputError: If an argument does not fit the model, or a logit is NaN or plus infinity.
@@ -108,7 +111,8 @@ def sample_and_log_prob(
       h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which become one-hot
         vectors; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
-      observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
+      observed: Images [batch, height, width, channels], or a single one with a batch axis of 1; their sub-pixels are
+        kept where ``mask`` is true.
       mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis may have length 1. If
         the observed pixels come first in raster order (row by row from the top, each from left to right), the samples
         follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
@@ -188,7 +192,8 @@ def naive_sample(
       h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which become one-hot
         vectors; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
-      observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
+      observed: Images [batch, height, width, channels], or a single one with a batch axis of 1; their sub-pixels are
+        kept where ``mask`` is true.
       mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis may have length 1. If
         the observed pixels come first in raster order (row by row from the top, each from left to right), the samples
         follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.

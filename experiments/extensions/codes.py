@@ -41,7 +41,7 @@ class Config:
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
-    """Builds the experiment: bits of the codes; decoded samples, a row for each class."""
+    """Builds the experiment: bits of the codes; decoded samples, a row for each class or caption."""
     section = config.section
     if bool(section.tokenizer) == bool(section.decoder):
         raise InputError("Set config.codes.tokenizer to a workdir, or config.codes.decoder if the data holds codes.")

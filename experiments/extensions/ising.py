@@ -252,7 +252,7 @@ def figures(outcome: Estimates, beta: float, *, size: int) -> dict[str, float]:
     type=click.IntRange(0),
     default=Settings().steps,
     show_default=True,
-    help="Training steps; 0 with --start-from.",
+    help="Training steps; 0 only evaluates --start-from.",
 )
 @click.option("--seed", default=0, show_default=True, help="Random seed.")
 @click.option("--beta", type=BETA, default=[CRITICAL], multiple=True, help="Betas to evaluate. [default: critical]")

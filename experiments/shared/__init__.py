@@ -1,4 +1,4 @@
-"""What several experiments share: models, measurements, fields of configs.
+"""Parts of experiments: models, measurements, fields of configs; most of them are shared by several.
 
 Imports the library, and no experiment. Read ``models.py`` first.
 """

@@ -18,7 +18,7 @@ from pixelcnn_jax.models.parameters import Params, layers_of, stack
 class AblatedPixelCNN(Network):
     """A Gated PixelCNN without one of its parts; takes neither h nor s.
 
-    Whole, it is the same function of the same parameters. Sampled by ``naive_sample``.
+    With the default fields it is the same function of the same parameters. Sampled by ``naive_sample``.
 
     Attributes:
       gated: tanh times sigmoid (equation 2), else a ReLU of half as many channels.

@@ -127,7 +127,7 @@ class Batch:
 def plan(containers: Sequence[Container]) -> list[Batch]:
     """Divides all groups into batches of few programs.
 
-    Those of similar steps, lanes and columns share a program, unless its padding exceeds both their pixels and PADDING.
+    Groups with a similar number of images per lane, of lanes and of columns share a program, unless it pads too much.
 
     Raises:
       InputError: if small images are too different to share a program.

@@ -39,7 +39,8 @@ class Container:
       tile: side of the tiles, which are coded alone; 0 for whole images.
       extra: the caller's bytes.
       streams: one per group.
-      first, columns_of_all: of one tile, its number, and ``columns`` where it comes from.
+      first: number of the tile, if this holds one tile only.
+      columns_of_all: ``columns`` of the container from which this one was selected; 0 if it is complete.
     """
 
     model: bytes
@@ -79,7 +80,7 @@ class Container:
 
     @property
     def columns(self) -> int:
-        """Pixels in one row of a group, at most: programs depend on it."""
+        """Pixels in one row of an image, or of its widest tile: programs depend on it."""
         return self.columns_of_all or min(self.tile or self.shape[2], self.shape[2])
 
     @property
@@ -123,7 +124,7 @@ def digest(*parts: bytes | memoryview) -> bytes:
 
 
 def padded(coded: bytes, subpixels: int) -> bytes:
-    """Pads a stream to whole words and its minimum length."""
+    """Pads a stream to its minimum length, which is a multiple of 4 bytes."""
     return coded.ljust(4 * -(-subpixels // (4 * SUBPIXELS_PER_BYTE)), b"\0")
 
 

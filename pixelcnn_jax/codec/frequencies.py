@@ -1,6 +1,7 @@
 """Integer frequencies of a softmax or a mixture of discretised logistics, each at least 1.
 
-32 bits suffice: logits are multiples of 2**-8, table entries at most 2**16, and both factors of a product below 2**16.
+32 bits suffice: logits are multiples of 2**-8 and, up to 12 bits, table entries at most 2**16 and both factors of a
+product below 2**16. Distances are clipped, so that their products with slopes stay within 2**30.
 CDFs of a mixture are monotonic sums of integer weights times sigmoid table entries; decoding bisects. A value of more
 than 12 bits is two symbols, its high byte and then its low byte. See ``docs/integer_codec.md``.
 """

@@ -71,7 +71,7 @@ class Coder:
         """Decodes all containers.
 
         Raises:
-          InputError: for no images, or a different model, variables or h.
+          InputError: for damaged data, a different model, weights, h or s, or a machine that is not exact.
         """
         expected = digest_of_integers(self.model, self.params), self.model.channels, self.model.levels
         if any((container.model, container.shape[-1], container.levels) != expected for container in self.containers):

@@ -22,8 +22,8 @@ from pixelcnn_jax.models.parameters import Params, bias, stack
 class IntegerPixelCNN(GatedPixelCNN):
     """A Gated PixelCNN computed in integers; made by ``quantise``.
 
-    Adds ``shifts`` (of every sum), ``clips`` (range of every operand) and ``tables`` to the float network's parameters.
-    h must be one-hot; s is rounded to its step. No dropout.
+    Adds ``shifts`` (of every sum), ``clips`` (ranges of rescaled operands) and ``tables`` to the float network's
+    parameters. h must be one-hot or zero; s is rounded to its step. No dropout.
     """
 
     @nn.nowrap

@@ -38,7 +38,7 @@ def quantise(
     """Rounds a trained network to integers, for ``compress`` and ``decompress``.
 
     An integer model computes the same probabilities on every machine and in every batch size. Its likelihood is worse
-    by about 0.001 bits/dim.
+    by less than 0.001 bits/dim for the published models, and was by 0.006 for images of 16 bits.
 
     Args:
       model: A ``GatedPixelCNN``, or a ``ConditionalModel`` of a ``GatedPixelCNN`` and a ``ConstantCondition``; that
@@ -49,8 +49,8 @@ def quantise(
       h: Their class labels [count], or one-hot vectors [count, classes]; None for a model without a condition.
       s: Their maps [count, height, width, map_features]; None for a model without maps. Maps are clipped to 1.5 times
         the largest value given here, and rounded to about 1,000 steps, or 16,000 if the model has more than 4,096
-        intensity levels. With about 1,000 steps, maps of integers stay exact if the largest is at most 341, because the
-        steps must reach 1.5 times that value in both directions.
+        intensity levels. The steps reach 1.5 times the largest value in both directions, with at most 512 on each side,
+        so maps of integers stay exact if the largest is at most 341 (512 / 1.5).
 
     Returns:
       The integer model and its variables. Keep both, because files can be decompressed only with them.
@@ -60,7 +60,7 @@ def quantise(
 
     Example:
       >>> from sklearn.datasets import load_digits
-      >>> from pixelcnn_jax import bits_per_dim, load_pretrained, quantise
+      >>> from pixelcnn_jax import load_pretrained, quantise
       >>> model, variables, _ = load_pretrained("digits")
       >>> images = load_digits().images[..., None].astype(int)
       >>> integer_model, integer_variables = quantise(model, variables, images[:200])

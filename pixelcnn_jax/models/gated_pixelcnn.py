@@ -50,11 +50,11 @@ class GatedPixelCNN(Network):
       point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
         images with plain black or white areas.
       dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
-        at least. A network in bfloat16 can distinguish at most 512 levels.
+        at least. A network in bfloat16 can distinguish at most 512 levels (without ``code_features``).
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
       linear_prediction: Whether the logistics of a mixture are centred on a linear prediction from the neighbouring
-        pixels and earlier channels, with coefficients that the network computes. It helps with photographs, and such a
-        model is sampled in float32.
+        pixels and earlier channels, with coefficients that the network computes. It helps with photographs. ``sample``
+        computes such a model in float32 at least.
 
     Example:
       >>> import jax

@@ -1,11 +1,12 @@
 """The layers of the Gated PixelCNN as functions of arrays, without Flax.
 
 Equations and figures are those of the paper, 1606.05328. Training and cached sampling share the functions that compute
-a layer. Sampling has only one row or pixel at a time, so it does not use the functions that shift or pad whole images,
-such as ``shift_down`` and ``horizontal_conv``; ``models.gated_stream`` has their counterparts. A vertical convolution
-reads new rows and the rows above them, its ``memory``. For a whole image the memory is zero padding; when rows come one
-at a time, it holds the last rows that earlier calls of the layer have read. A *colour* is a channel of a pixel; the
-colours of a pixel are predicted one after the other.
+a layer. Sampling has only one row or pixel at a time, so that of a Gated PixelCNN does not use the functions that shift
+or pad whole images, such as ``shift_down`` and ``horizontal_conv``. In their place, ``models.gated_stream`` reads
+cached rows and columns, the latter by ``horizontal_conv_valid``. A vertical convolution reads new rows and the rows
+above them, its ``memory``. For a whole image the memory is zero padding; when rows come one at a time, it holds the
+last rows that earlier calls of the layer have read. A *colour* is a channel of a pixel; the colours of a pixel are
+predicted one after the other.
 
 A layer is a dict of parameters. ``vertical`` convolves the features of the vertical stack. The condition is added to
 its result and the gate is applied to the sum, which gives the input of the vertical stack in the next layer. The 1x1
@@ -15,9 +16,10 @@ add up to the pre-activation of the horizontal stack. The gate is applied to it,
 result. In all layers but the first, the input of the horizontal stack is added to the result of ``out`` (a residual
 connection). The vertical stack has no residual connection. ``GatedPixelCNN.parameter_shapes`` declares these
 parameters, except that ``left`` and ``pixel`` are still a single kernel there. ``models.colours.mask_params`` splits
-the horizontal kernel into ``left`` and ``pixel``, and masks ``pixel`` and ``out``, so that no colour reads itself or a
-later one. In shapes, ``gates...`` stands for the axes that hold both arguments of the gate tanh(f) * sigmoid(g). These
-are two axes, (2, features), or on accelerators a single axis of length 2 * features.
+the horizontal kernel into ``left`` and ``pixel``, and masks ``pixel`` and ``out``, so that the features that predict a
+colour depend neither on it nor on a later one. In shapes, ``gates...`` stands for the axes that hold both arguments of
+the gate tanh(f) * sigmoid(g). These are two axes, (2, features), or, in the forward pass on accelerators, a single axis
+of length 2 * features.
 """
 
 import math
@@ -228,7 +230,7 @@ def condition_terms(
 
     Args:
       layer: The parameters of a layer, with the kernels of h and s by names such as "vertical_h".
-      stack: The name of the stack, "vertical" or "horizontal".
+      stack: The prefix of the names of the kernels, such as "vertical" or "horizontal".
       condition: The vector h and the map s, each with a separate V. The term V h is the same at every pixel, and V s is
         computed from the vector of s at each pixel.
       precision: Precision of the matrix products, as in ``jax.numpy.dot``.
@@ -310,9 +312,9 @@ def horizontal_layer(
         image. In sampling, it is that of one pixel: in the first layer the earlier colours, after the channel of ones
         that marks the inside of the image, and in the other layers the features of one colour.
       pre_activation: The sum of all other terms: those of the vertical stack, of the pixels to the left, of the bias
-        and of the condition. In sampling, this function is called once per colour. In the first layer, x contains the
-        earlier colours; in the other layers it does not, so there this sum must already contain their products with
-        ``pixel``.
+        and of the condition. In sampling, which calls this function once per colour, the sum must also contain the
+        products of ``pixel`` with the features of the earlier colours, except in the first layer, where x contains
+        these colours.
       out: What the output of the 1x1 convolution ``layer["out"]`` starts from: its bias and, in sampling, its products
         with the gated units of the earlier colours. The product with the gated units of this call is added.
       residual: Whether x is added to the output, as in all layers but the first.

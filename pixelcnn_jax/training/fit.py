@@ -88,16 +88,17 @@ def fit(
 ) -> Fitted:
     """Trains a model of p(x), or of p(x | h, s), on an array of images.
 
-    The optimizer is Muon, and Adam for biases, with gradients clipped to a global norm of 1; the learning rate rises
-    over the first steps and then follows a cosine to zero. What is validated and returned is an exponential moving
-    average (EMA) of the parameters. On one machine, identical calls with the same number of devices and CPU cores give
-    bit-identical results.
+    The optimizer is Muon, and Adam for biases and embeddings, with gradients clipped to a global norm of 1; the
+    learning rate rises over the first steps and then follows a cosine to zero. What is validated and returned is an
+    exponential moving average (EMA) of the parameters. On one machine, identical calls with the same number of devices
+    and CPU cores give bit-identical results.
 
     Args:
-      model: A network of this package, a ``ConditionalModel``, any Linen module from images to logits, or a
-        ``ModelConfig``, whose levels and channels follow from the images. None chooses a ``GatedPixelCNN`` with 8
-        layers of 32 features. It predicts a softmax for up to 32 levels, and for more levels a mixture of 8 logistics
-        with point masses. Its dropout is 0.2 if training takes more than ten epochs, and otherwise 0.
+      model: A network of this package, a ``ConditionalModel``, any Linen module from images to logits with the fields
+        ``levels`` and ``channels``, or a ``ModelConfig``, whose levels and channels follow from the images. None
+        chooses a ``GatedPixelCNN`` with 8 layers of 32 features. It predicts a softmax for up to 32 levels, and for
+        more levels a mixture of 8 logistics with point masses. Its dropout is 0.2 if training takes more than ten
+        epochs, and otherwise 0.
       images: Integers 0 to ``levels - 1``, or bool, of shape [count, height, width, channels] or, for one channel,
         [count, height, width].
       h: The condition, one row per image: vectors [count, condition] of any dtype, or class labels [count], integers or
@@ -116,7 +117,7 @@ def fit(
       microbatch_size: Number of images per gradient computation on each device; gradients are accumulated. For 28x28 or
         larger images on a CPU, use 1 or 2. None computes the gradient of the whole batch at once.
       learning_rate: Largest learning rate of the schedule.
-      ema_decay: Decay of the moving average, per step.
+      ema_decay: Decay of the moving average, per step; it is lower in the first steps.
       eval_every: Number of steps between validations; None takes a tenth of ``steps``, at least 1.
       workdir: Folder for checkpoints, records and the best model, which ``load_pretrained(workdir)`` loads. If the call
         is interrupted, an identical one resumes it, with bit-identical results on the same machine with the same number
@@ -129,8 +130,10 @@ def fit(
       The model, its variables, and the records of the training.
 
     Raises:
-      InputError: If arguments do not fit each other, the folder belongs to a different call, or the loss is not finite.
-      Interrupted: After Ctrl-C or SIGTERM, once the state is saved to ``workdir``.
+      InputError: If arguments do not fit each other, the folder belongs to a different call, or the validation loss, or
+        the gradient of ten steps in a row, is not finite.
+      ``pixelcnn_jax.training.signals.Interrupted``: With a ``workdir``, after Ctrl-C or SIGTERM, once the state is
+      saved.
 
     Example:
       >>> from sklearn.datasets import load_digits

@@ -20,13 +20,14 @@ class PixelCNN(residual.ResidualNetwork):
     """The PixelCNN of van den Oord et al. 2016 (1601.06759): masked convolutions in residual blocks.
 
     The masks leave a blind spot, which the two stacks of ``GatedPixelCNN`` close. It is called, conditioned, sampled
-    and trained as that network is; the conditions h and s enter the masked convolution of each block.
+    and trained as that network is; the conditions h and s are added to the input of the masked convolution of each
+    block, before its ReLU.
 
     Attributes:
       levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.
       channels: Number of channels of a pixel, which are predicted one after the other, 1 for grey and 3 for RGB.
-      features: Number of feature maps inside of a block, which the paper calls h; between blocks there are twice as
-        many.
+      features: Number of feature maps inside of a block, h in the paper (not the condition). Between blocks there are
+        twice as many.
       layers: Number of layers after the first.
       kernel_size: Size n of the filters of the layers, odd and at least 3.
       first_kernel_size: Size of the filters of the first layer, odd and at least 3. That layer excludes the current
@@ -41,7 +42,7 @@ class PixelCNN(residual.ResidualNetwork):
       point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
         images with plain black or white areas.
       dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
-        at least. A network in bfloat16 can distinguish at most 512 levels.
+        at least. A network in bfloat16 can distinguish at most 512 levels (without ``code_features``).
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
 
     Example:

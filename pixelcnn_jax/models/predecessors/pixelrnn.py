@@ -31,7 +31,8 @@ class RowLSTM(ResidualNetwork):
     Attributes:
       levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.
       channels: Number of channels of a pixel, which are predicted one after the other, 1 for grey and 3 for RGB.
-      features: Number of feature maps of the LSTM, which the paper calls h; between layers there are twice as many.
+      features: Number of feature maps of the LSTM, h in the paper (not the condition). Between layers there are twice
+        as many.
       layers: Number of layers after the first.
       kernel_size: Size k of both 1 x k convolutions, odd and at least 3.
       first_kernel_size: Size of the filters of the first layer, odd and at least 3. That layer excludes the current
@@ -46,7 +47,7 @@ class RowLSTM(ResidualNetwork):
       point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
         images with plain black or white areas.
       dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
-        at least. A network in bfloat16 can distinguish at most 512 levels.
+        at least. A network in bfloat16 can distinguish at most 512 levels (without ``code_features``).
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
 
     Example:
@@ -97,7 +98,8 @@ class DiagonalBiLSTM(ResidualNetwork):
     Attributes:
       levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.
       channels: Number of channels of a pixel, which are predicted one after the other, 1 for grey and 3 for RGB.
-      features: Number of feature maps of each LSTM, which the paper calls h; between layers there are twice as many.
+      features: Number of feature maps of each LSTM, h in the paper (not the condition). Between layers there are twice
+        as many.
       layers: Number of layers after the first.
       kernel_size: Not used.
       first_kernel_size: Size of the filters of the first layer, odd and at least 3. That layer excludes the current
@@ -112,7 +114,7 @@ class DiagonalBiLSTM(ResidualNetwork):
       point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
         images with plain black or white areas.
       dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
-        at least. A network in bfloat16 can distinguish at most 512 levels.
+        at least. A network in bfloat16 can distinguish at most 512 levels (without ``code_features``).
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
 
     Example:
