@@ -270,10 +270,11 @@ separate = sum(len(as_png(pixels, optimize=True)) for pixels in as_pixels(test, 
 tiled = len(as_png(grid(test[None], levels=LEVELS, gap=0), optimize=True))
 print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as a PNG each {separate:,} bytes")
 
-# %% [markdown] Whoever decompresses needs the same model, so save it; `load_pretrained("codec")` loads it again. The
-# command `pixelcnn compress` compresses all images of a folder into one file, which also keeps their names (with the
-# ending `.png`). It never resizes or rounds an image. So the images in the folder should have the size that the model
-# was trained on, because it predicts other sizes less well, and each intensity in them must be a value that `as_pixels`
+# %% [markdown]
+# Whoever decompresses needs the same model, so save it; `load_pretrained("codec")` loads it again. The command
+# `pixelcnn compress` compresses all images of a folder into one file, which also keeps their names (with the ending
+# `.png`). It never resizes or rounds an image. So the images in the folder should have the size that the model was
+# trained on, because it predicts other sizes less well, and each intensity in them must be a value that `as_pixels`
 # returns for one of the `LEVELS` levels. The next cell writes the test images in this form.
 
 # %%

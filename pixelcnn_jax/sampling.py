@@ -68,7 +68,7 @@ def sample(
     Returns:
       Integers 0 to ``model.levels - 1``, int32, of shape [batch, height, width, channels]. Under ``jit``, wrong values
       raise no error: a sub-pixel is -1 if one of its logits is NaN or plus infinity, or if its observed value is out of
-        range.
+      range.
 
     Raises:
       InputError: If an argument does not fit the model, or a logit is NaN or plus infinity.
