@@ -99,10 +99,10 @@ if FOLDER is None and not os.path.exists(folder):
 # Now `load` finds the image files and prepares them, `read_all` reads them into arrays, and `as_levels` turns their
 # intensities from 0 to 255 into levels from 0 to `LEVELS - 1`, which is what a model works with.
 #
-# If you have arrays rather than files, leave this cell out, define `images`, `labels`, `test` and `test_labels`
-# yourself, set `SIZE` and `LEVELS` to their height (they must be square) and their number of levels, and skip the cell
-# with `pixelcnn score`. Images are arrays of integers with the shape [count, height, width, channels], and labels are
-# integers from 0.
+# If you have arrays rather than files, replace this cell by definitions of `images`, `labels`, `test` and
+# `test_labels`. The images must be square: set `SIZE` to their height and `LEVELS` to their number of levels. Skip the
+# cell with `pixelcnn score`, which needs files. Images are arrays of integers with the shape [count, height, width,
+# channels], and labels are integers from 0.
 #
 # If the images of your folder have no classes, write `labels=False` in both calls of `load`, and skip the section
 # *Condition on the class*.

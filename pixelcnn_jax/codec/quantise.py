@@ -14,6 +14,7 @@ from pixelcnn_jax.codec.integer import IntegerPixelCNN, check_one_hot
 from pixelcnn_jax.codec.integer_stream import CONDITION_KERNELS
 from pixelcnn_jax.codec.rounding import Statistics, quantise_params
 from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
 from pixelcnn_jax.models.checks import as_images
 from pixelcnn_jax.models.colours import mask_params
@@ -82,7 +83,7 @@ def quantise(
     params = params_of(variables)
     integer_model = build(describe(model) | {"class": IntegerPixelCNN.__name__})
     seen: Params = {}
-    for start in range(0, len(images), BATCH):
+    for start in progress_bar(range(0, len(images), BATCH), "quantising"):
         part, h_and_s = jax.tree.map(lambda x, start=start: x[start : start + BATCH], (images, condition))
         new = jax.tree.map(lambda x: np.asarray(x, np.float64), _statistics(model, params, part, h_and_s))
         merge = partial(Statistics.merge, share=len(part) / (start + len(part)))
