@@ -25,12 +25,14 @@ import shlex
 import sys
 import textwrap
 from dataclasses import asdict, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
+from ml_collections.config_flags import config_path
 
 from experiments import default_config, recipe_of
 from experiments.next_commands import next_commands
@@ -151,6 +153,9 @@ def dtype_hint(config: RunConfig) -> str | None:
 def parse(argv: list[str]) -> Command:
     """Parses a command line; raises InputError for an invalid one."""
     values = flags.FlagValues()
+    none = re.compile(r"--config\.([\w.]+)=None")  # which absl's flags of numbers do not take
+    cleared = [match[1] for match in map(none.fullmatch, argv) if match]
+    argv = [argument for argument in argv if not none.fullmatch(argument)]
     config_flags.DEFINE_config_file("config", None, "the run's config", flag_values=values, sys_argv=argv)
     flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
     flags.DEFINE_bool("dry_run", False, "print what a step needs and train nothing", flag_values=values)
@@ -161,6 +166,9 @@ def parse(argv: list[str]) -> Command:
     try:
         rest = values(argv)[1:]
         config: Any = values.config or (default_config("unconditional") if values.help else None)
+        for name in cleared:
+            attrgetter(name)(config)  # raises AttributeError for an unknown field
+            config_path.set_value(name, config, None)
         experiment = getattr(config, "experiment", None)  # a missing file is noticed here
     except Exception as error:  # whatever a config file, absl or ml_collections raises
         cause: BaseException = error
@@ -183,7 +191,7 @@ def parse(argv: list[str]) -> Command:
         raise InputError("Give --config=configs/NAME.py, a file whose get_config() returns a config (see --help).")
     if values.help:
         return Command(config, None, None, help=True)
-    changed = {name.removeprefix("data.") for name in config_flags.get_override_values(values["config"])}
+    changed = {name.removeprefix("data.") for name in (*config_flags.get_override_values(values["config"]), *cleared)}
     if changed & PREPARATION and config.get("train", {}).get("published"):
         config.train.published = ()  # figures of the unchanged data
     if (values.workdir is None) != values.dry_run:

@@ -52,8 +52,9 @@ def sample(
         With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
         batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which become one-hot
-        vectors; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
+      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which a network of this
+        package gets as one-hot vectors and one of your own as int32; a ``ConditionalModel`` takes what its conditioner
+        reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: Images [batch, height, width, channels], or a single one with a batch axis of 1; their sub-pixels are
         kept where ``mask`` is true.
@@ -108,8 +109,9 @@ def sample_and_log_prob(
         With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
         batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which become one-hot
-        vectors; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
+      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which a network of this
+        package gets as one-hot vectors and one of your own as int32; a ``ConditionalModel`` takes what its conditioner
+        reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: Images [batch, height, width, channels], or a single one with a batch axis of 1; their sub-pixels are
         kept where ``mask`` is true.
@@ -189,8 +191,9 @@ def naive_sample(
         With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
         batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which become one-hot
-        vectors; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
+      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which a network of this
+        package gets as one-hot vectors and one of your own as int32; a ``ConditionalModel`` takes what its conditioner
+        reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: Images [batch, height, width, channels], or a single one with a batch axis of 1; their sub-pixels are
         kept where ``mask`` is true.

@@ -33,10 +33,11 @@ def training_of(card: dict[str, Any]) -> dict[str, str]:
     """Formats parameters, training time of the chain and augmentation."""
     config = card["config"]
     views = config[card["experiment"]].get("augment", 0)
+    shifts = ", shifts" * (card["experiment"] == "unconditional")
     return {
         "parameters": f"{card['parameters']:,}",
         "training": f"{seconds_of(card) / 60:.0f} min",
-        "augmentation": "flips, transposes, shifts" if views else "flips" if config["data"]["flip"] else "none",
+        "augmentation": "flips, transposes" + shifts if views else "flips" if config["data"]["flip"] else "none",
     }
 
 

@@ -39,7 +39,7 @@ def quantise(
     """Rounds a trained network to integers, for ``compress`` and ``decompress``.
 
     An integer model computes the same probabilities on every machine and in every batch size. Its likelihood is worse
-    by less than 0.001 bits/dim for the published models, and was by 0.006 for images of 16 bits.
+    by less than 0.001 bits/dim for the published models, and by 0.006 for a small model of simulated images of 16 bits.
 
     Args:
       model: A ``GatedPixelCNN``, or a ``ConditionalModel`` of a ``GatedPixelCNN`` and a ``ConstantCondition``; that
@@ -50,8 +50,8 @@ def quantise(
       h: Their class labels [count], or one-hot vectors [count, classes]; None for a model without a condition.
       s: Their maps [count, height, width, map_features]; None for a model without maps. Maps are clipped to 1.5 times
         the largest value given here, and rounded to about 1,000 steps, or 16,000 if the model has more than 4,096
-        intensity levels. The steps reach 1.5 times the largest value in both directions, with at most 512 on each side,
-        so maps of integers stay exact if the largest is at most 341 (512 / 1.5).
+        intensity levels. The steps reach 1.5 times the largest value in both directions, with at most 512 on each side
+        (8,192 above 4,096 levels), so maps of integers stay exact if the largest is at most 341 (5,461).
 
     Returns:
       The integer model and its variables. Keep both, because files can be decompressed only with them.

@@ -116,6 +116,7 @@ def test_fields_on_the_command_line_change_the_config():
     several = train.parse(["train", CONFIG, "--workdir=x", "--coordinator=a:1", "--processes=3", "--process=2"])
     assert several.processes == Processes("a:1", 3, 2)
     assert train.parse(["train", CONFIG, "--workdir=x", "--processes=1"]).processes == Processes(None, 1, None)
+    assert train.parse(["train", *line, "--config.train.microbatch_size=None"]).config.train.microbatch_size is None
 
 
 def test_a_dry_run_prints_what_a_step_needs_and_writes_nothing(capsys):

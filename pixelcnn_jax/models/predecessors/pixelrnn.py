@@ -90,10 +90,10 @@ class RowLSTM(ResidualNetwork):
 class DiagonalBiLSTM(ResidualNetwork):
     """The Diagonal BiLSTM of van den Oord et al. 2016 (1601.06759, section 3.2): two LSTMs along the diagonals.
 
-    It sees all of the image so far but one sub-pixel: as the paper defines it, it misses the last channel of the
-    rightmost pixel of the row above, unless the first convolution reaches that pixel. It is called, conditioned and
-    trained as ``GatedPixelCNN`` is; the conditions h and s enter the input-to-state convolutions. It has no cache, so
-    that sampling reruns the network for each sub-pixel.
+    It sees all earlier sub-pixels but one: the last channel of the rightmost pixel of the row above, unless the first
+    convolution reaches that pixel. This gap is part of the paper's definition. It is called, conditioned and trained as
+    ``GatedPixelCNN`` is; the conditions h and s enter the input-to-state convolutions. It has no cache, so that
+    sampling reruns the network for each sub-pixel.
 
     Attributes:
       levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.
