@@ -138,7 +138,8 @@ def _opened(file: File, name: str = "", index: int | None = None) -> Iterator[PI
     except ModuleNotFoundError as error:
         raise InputError(f"{name or file} needs {error.name}: in a checkout, pip install '.[science]'.") from None
     except Exception as error:  # Pillow and others raise half a dozen types for damaged files
-        reason = "it has no known format" if isinstance(error, PIL.UnidentifiedImageError) else first_line(error)
+        unknown = isinstance(error, PIL.UnidentifiedImageError)
+        reason = "it is damaged or of no known format" if unknown else first_line(error)
         raise InputError(f"{name or file} cannot be read, {reason}: convert, repair or remove it.") from error
 
 
