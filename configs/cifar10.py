@@ -19,7 +19,7 @@ published "cifar10", 3,288,882 parameters. Mean of p(x) and p(mirrored x): test 
 
 from configs import ConfigDict, cifar10_full, step_number
 
-STEPS = 4_500, 2_400, 4_500, 2_300, 3_000, 2_300, 6_000
+STEPS = 4_500, 2_400, 4_500, 2_300, 3_000, 2_300, 6_000, 4_800
 
 
 def get_config(step: str = "1", experiment: str = "unconditional") -> ConfigDict:
@@ -33,10 +33,14 @@ def get_config(step: str = "1", experiment: str = "unconditional") -> ConfigDict
     config.train.update(eval_every=1_500, checkpoint_every=250, score_train_images=1_000, sample_rows=1)
     if number > 1:
         config.train.start_from = f"runs/cifar10_{number - 1}"
-    if number in (2, 4, 6, 7):
+    if number in (2, 4, 6, 7, 8):
         config.optimizer.update(warmup_steps=50, decay=1.0)
         config.train.update(eval_every=config.train.steps // 2, ema_decay=0.998)
-    if number == 7:
+    if number >= 7:
         config.model.update(features=144, head_features=288)
-        config.train.update(start_from="runs/cifar10_wide", eval_every=1_500)
+        config.train.eval_every = config.train.steps // 4
+    if number == 7:
+        config.train.start_from = "runs/cifar10_wide"
+    if number == 8:
+        config.optimizer.learning_rate = 2.5e-3
     return config

@@ -18,8 +18,8 @@ from configs import ConfigDict, cifar10
 
 
 def get_config() -> ConfigDict:
-    config = cifar10.get_config("7", "class_conditional")
+    config = cifar10.get_config("8", "class_conditional")
     config.data.labels = True
     config.class_conditional.drop_condition = 0.1  # for guidance
-    config.train.update(start_from="cifar10", steps=3_600, eval_every=900, sample_rows=10)
+    config.train.update(start_from="cifar10", steps=2_400, eval_every=600, sample_rows=10)
     return config
