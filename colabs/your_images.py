@@ -206,11 +206,12 @@ bits = bits_per_dim(model, variables, test)
 order = np.argsort(bits)
 show(test[np.concatenate([order[:16], order[-16:]])], rows=2)
 
-# %% In a shell, this command prints the bits/dim of each file; here you see the first three. The last [markdown]
-# column, `less_png` (minus PNG), is a difference: the bits/dim of the model minus the bits/dim that the image takes as
-# a PNG file. Sort by it to find anomalies: the images with the highest `less_png` are the oddest. The bits/dim alone
-# are not enough: an image with a single grey, for example, needs few bits even if it looks nothing like the training
-# images. Its PNG file is small as well, so the difference corrects for this.
+# %% [markdown]
+# In a shell, this command prints the bits/dim of each file; here you see the first three. The last column, `less_png`
+# (minus PNG), is a difference: the bits/dim of the model minus the bits/dim that the image takes as a PNG file. Sort by
+# it to find anomalies: the images with the highest `less_png` are the oddest. The bits/dim alone are not enough: an
+# image with a single grey, for example, needs few bits even if it looks nothing like the training images. Its PNG file
+# is small as well, so the difference corrects for this.
 
 # %% language="sh"
 # pixelcnn score plain "$FOLDER/test" | head -n 4

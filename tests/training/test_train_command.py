@@ -52,7 +52,7 @@ def complaint(capsys, line):
         ([CONFIG, "--workdir=DIR", "--dry_run"], "--dry_run"),
         (["--config=configs/nowhere.py", "--dry_run"], "There is no config file configs/nowhere.py"),
         (["--config=configs/cifar.py", "--dry_run", "--config.seed=1"], "did you mean configs/cifar10"),
-        (["--config=configs/cifar10.py:class_conditional", "--dry_run"], "a step from 1 to 7"),
+        (["--config=configs/cifar10.py:class_conditional", "--dry_run"], "a step from 1 to 8"),
         (["--config=configs/mnist.py:3", "--dry_run"], "a step from 1 to 2"),
         (["--config=configs/binarized_mnist.py:0", "--dry_run"], "a step from 1 to 4"),
         (["--config=configs/digits.py:nothing", "--dry_run"], "choose one of unconditional, "),
