@@ -258,9 +258,9 @@ show(np.concatenate([originals, completed]), rows=4)
 # ## Compress
 # A model that predicts pixels well can also store them in few bits. To restore the images, a computer must compute
 # exactly the same probabilities as the one that compressed them. Therefore `quantise` first turns the network into one
-# that computes in integers. To find how large these integers become, it runs the network on typical images. Here these
-# are every second training image and not the first 500, because the images are sorted by class and all classes should
-# occur. `compress` then makes a string of bytes, from which `decompress` restores the images exactly.
+# that computes in integers. To find how large these integers become, it runs the network on typical images, of which
+# 500 are enough. The images are sorted by class, so the first 500 would lack some classes; we take every second image
+# instead. `compress` then makes a string of bytes, from which `decompress` restores the images exactly.
 
 # %%
 integer, integers = quantise(model, variables, images[:: max(1, len(images) // 500)])
@@ -273,9 +273,9 @@ print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as 
 # %% [markdown]
 # Whoever decompresses needs the same model, so save it; `load_pretrained("codec")` loads it again. The command
 # `pixelcnn compress` compresses all images of a folder into one file, which also keeps their names (with the ending
-# `.png`). It never resizes or rounds an image. So the images in the folder should have the size that the model was
-# trained on, because it predicts other sizes less well, and each intensity in them must be a value that `as_pixels`
-# returns for one of the `LEVELS` levels. The next cell writes the test images in this form.
+# `.png`). It never resizes or rounds an image. So each intensity in the folder must be one of the `LEVELS` values that
+# `as_pixels` returns, and the images should have the size of the training images, because the model predicts other
+# sizes less well. The next cell writes the test images in this form.
 
 # %%
 save_pretrained("codec", integer, integers, image_shape=(SIZE, SIZE))

@@ -40,9 +40,9 @@ def sample(
     """Draws images from p(x | h, s), exactly.
 
     All networks of this package except ``DiagonalBiLSTM`` define a ``Stream``, by which sampling keeps what was
-    computed for earlier pixels, so that a batch of images costs about as much as one forward pass of a
-    ``GatedPixelCNN`` (Ramachandran et al. 2017). For modules without a stream, a whole forward pass is computed for
-    every sub-pixel, as in ``naive_sample``.
+    computed for earlier pixels (Ramachandran et al. 2017). Drawing a batch from a ``GatedPixelCNN``, for example, costs
+    about as much as one forward pass. For modules without a stream, a whole forward pass is computed for every
+    sub-pixel, as in ``naive_sample``.
 
     Args:
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
@@ -52,9 +52,9 @@ def sample(
         With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
         batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which a network of this
-        package gets as one-hot vectors and one of your own as int32; a ``ConditionalModel`` takes what its conditioner
-        reads. None for a model without a condition.
+      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which networks of this
+        package get as one-hot vectors, and your own networks as int32; a ``ConditionalModel`` takes what its
+        conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: Images [batch, height, width, channels], or a single one with a batch axis of 1; their sub-pixels are
         kept where ``mask`` is true.
@@ -109,9 +109,9 @@ def sample_and_log_prob(
         With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
         batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which a network of this
-        package gets as one-hot vectors and one of your own as int32; a ``ConditionalModel`` takes what its conditioner
-        reads. None for a model without a condition.
+      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which networks of this
+        package get as one-hot vectors, and your own networks as int32; a ``ConditionalModel`` takes what its
+        conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: Images [batch, height, width, channels], or a single one with a batch axis of 1; their sub-pixels are
         kept where ``mask`` is true.
@@ -191,9 +191,9 @@ def naive_sample(
         With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
         batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which a network of this
-        package gets as one-hot vectors and one of your own as int32; a ``ConditionalModel`` takes what its conditioner
-        reads. None for a model without a condition.
+      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which networks of this
+        package get as one-hot vectors, and your own networks as int32; a ``ConditionalModel`` takes what its
+        conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: Images [batch, height, width, channels], or a single one with a batch axis of 1; their sub-pixels are
         kept where ``mask`` is true.

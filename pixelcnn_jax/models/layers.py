@@ -2,24 +2,24 @@
 
 Equations and figures are those of the paper, 1606.05328. Training and cached sampling share the functions that compute
 a layer. Sampling has only one row or pixel at a time. The sampler of a Gated PixelCNN therefore does not call the
-functions that shift or pad whole images, such as ``shift_down`` and ``horizontal_conv``. In their place,
-``models.gated_stream`` reads cached rows and columns, the latter by ``horizontal_conv_valid``. A vertical convolution
-reads new rows and the rows above them, its ``memory``. For a whole image the memory is zero padding; when rows come one
-at a time, it holds the last rows that earlier calls of the layer have read. A *colour* is a channel of a pixel; the
-colours of a pixel are predicted one after the other.
+functions that shift or pad whole images, such as ``shift_down`` and ``horizontal_conv``. A vertical convolution reads
+new rows and the rows above them, its ``memory``. For a whole image the memory is zero padding; when rows come one at a
+time, it holds the last rows that earlier calls of the layer have read. A *colour* is a channel of a pixel; the colours
+of a pixel are predicted one after the other.
 
 A layer is a dict of parameters. ``vertical`` convolves the features of the vertical stack. The condition is added to
 its result and the gate is applied to the sum, which gives the input of the vertical stack in the next layer. The 1x1
 convolution ``crossing`` reads the result of ``vertical`` before condition and gate. The pre-activation of the
-horizontal stack is a sum of five terms: the output of ``crossing``, a bias, the condition, and the outputs of two
-kernels in ``horizontal``, ``left``, which reads the pixels to the left, and ``pixel``, which reads the pixel itself.
-The gate is applied to it, and the 1x1 convolution ``out`` to the result. In all layers but the first, the input of the
-horizontal stack is added to the result of ``out`` (a residual connection). The vertical stack has no residual
-connection. ``GatedPixelCNN.parameter_shapes`` declares these parameters, except that ``left`` and ``pixel`` are still a
-single kernel there. ``models.colours.mask_params`` splits the horizontal kernel into ``left`` and ``pixel``, and masks
-``pixel`` and ``out``, so that the features that predict a colour depend neither on it nor on a later one. In shapes,
-``gates...`` stands for the axes that hold both arguments of the gate tanh(f) * sigmoid(g). These are two axes, (2,
-features), or, in the forward pass on accelerators, a single axis of length 2 * features.
+horizontal stack is a sum of five terms: the output of ``crossing``; a bias; the condition; the output of the kernel
+``left``, which reads the pixels to the left; and that of the kernel ``pixel``, which reads the pixel itself. The bias
+and both kernels are in ``horizontal``. The gate is applied to it, and the 1x1 convolution ``out`` to the result. In all
+layers but the first, the input of the horizontal stack is added to the result of ``out`` (a residual connection). The
+vertical stack has no residual connection. ``GatedPixelCNN.parameter_shapes`` declares these parameters, except that
+``left`` and ``pixel`` are still a single kernel there. ``models.colours.mask_params`` splits the horizontal kernel into
+``left`` and ``pixel``, and masks ``pixel`` and ``out``, so that the features that predict a colour depend neither on it
+nor on a later one. In shapes, ``gates...`` stands for the axes that hold both arguments of the gate tanh(f) *
+sigmoid(g). These are two axes, (2, features), or, in the forward pass on accelerators, a single axis of length 2 *
+features.
 """
 
 import math
@@ -309,13 +309,13 @@ def horizontal_layer(
     Args:
       layer: The parameters of a layer; in sampling, the part of them that computes one colour.
       x: The input of the horizontal stack, of shape [batch, height, width, features], from the layer before or the
-        image. In sampling, x belongs to one pixel. In the first layer it is a constant 1, which tells pixels from
-        padding, and the colours drawn so far; in the other layers it is the features of the one colour that is
-        computed.
+        image. In sampling, x belongs to one pixel. In the first layer it is the constant 1 (which tells pixels from
+        padding), followed by the colours drawn so far. In the other layers it is the features of the current colour
+        only.
       pre_activation: The sum of all other terms: those of the vertical stack, of the pixels to the left, of the bias
-        and of the condition. In sampling, which calls this function once per colour, the sum must also contain the
-        products of ``pixel`` with the features of the earlier colours, except in the first layer, where x contains
-        these colours.
+        and of the condition. In sampling, this function is called once per colour. In the first layer, x holds the
+        earlier colours; in all others it does not, so there this sum must already contain their products with
+        ``pixel``.
       out: What the output of the 1x1 convolution ``layer["out"]`` starts from: its bias and, in sampling, its products
         with the gated units of the earlier colours. The product with the gated units of this call is added.
       residual: Whether x is added to the output, as in all layers but the first.
