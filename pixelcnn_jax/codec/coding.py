@@ -47,7 +47,7 @@ def compress(
         larger images the difference is negligible.
       tile: Side in pixels of the tiles in which large images are coded. Each can be decompressed alone. Tiles limit the
         memory: the codec computes only some of them at a time. If a group is a single image, these are about 64 tiles
-          of 256x256 pixels; in larger groups they are fewer for each image, but at least two. None codes whole images.
+        of 256x256 pixels; in larger groups they are fewer for each image, but at least two. None codes whole images.
       verify: Whether to decompress and compare before returning, which doubles the time.
       extra: Bytes of your own, to be stored in the container.
       on_row: Called with the index of each row of a group or tile that is finished (eight rows at a time), for a
