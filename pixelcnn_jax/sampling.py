@@ -52,8 +52,8 @@ def sample(
         With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
         batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which networks of this
-        package get as one-hot vectors, and your own networks as int32; a ``ConditionalModel`` takes what its
+      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which reach a network of
+        this package as one-hot vectors and a network of your own as int32; a ``ConditionalModel`` takes what its
         conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: Images [batch, height, width, channels], or a single one with a batch axis of 1; their sub-pixels are
@@ -109,8 +109,8 @@ def sample_and_log_prob(
         With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
         batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which networks of this
-        package get as one-hot vectors, and your own networks as int32; a ``ConditionalModel`` takes what its
+      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which reach a network of
+        this package as one-hot vectors and a network of your own as int32; a ``ConditionalModel`` takes what its
         conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: Images [batch, height, width, channels], or a single one with a batch axis of 1; their sub-pixels are
@@ -191,8 +191,8 @@ def naive_sample(
         With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
         batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which networks of this
-        package get as one-hot vectors, and your own networks as int32; a ``ConditionalModel`` takes what its
+      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which reach a network of
+        this package as one-hot vectors and a network of your own as int32; a ``ConditionalModel`` takes what its
         conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: Images [batch, height, width, channels], or a single one with a batch axis of 1; their sub-pixels are

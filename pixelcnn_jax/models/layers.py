@@ -12,14 +12,14 @@ its result and the gate is applied to the sum, which gives the input of the vert
 convolution ``crossing`` reads the result of ``vertical`` before condition and gate. The pre-activation of the
 horizontal stack is a sum of five terms: the output of ``crossing``; a bias; the condition; the output of the kernel
 ``left``, which reads the pixels to the left; and that of the kernel ``pixel``, which reads the pixel itself. The bias
-and both kernels are in ``horizontal``. The gate is applied to it, and the 1x1 convolution ``out`` to the result. In all
-layers but the first, the input of the horizontal stack is added to the result of ``out`` (a residual connection). The
-vertical stack has no residual connection. ``GatedPixelCNN.parameter_shapes`` declares these parameters, except that
-``left`` and ``pixel`` are still a single kernel there. ``models.colours.mask_params`` splits the horizontal kernel into
-``left`` and ``pixel``, and masks ``pixel`` and ``out``, so that the features that predict a colour depend neither on it
-nor on a later one. In shapes, ``gates...`` stands for the axes that hold both arguments of the gate tanh(f) *
-sigmoid(g). These are two axes, (2, features), or, in the forward pass on accelerators, a single axis of length 2 *
-features.
+and both kernels are in ``horizontal``. The gate is applied to the pre-activation, and the 1x1 convolution ``out`` to
+the gated units. In all layers but the first, the input of the horizontal stack is added to the result of ``out`` (a
+residual connection). The vertical stack has no residual connection. ``GatedPixelCNN.parameter_shapes`` declares these
+parameters, except that ``left`` and ``pixel`` are still a single kernel there. ``models.colours.mask_params`` splits
+the horizontal kernel into ``left`` and ``pixel``, and masks ``pixel`` and ``out``, so that the features that predict a
+colour depend neither on it nor on a later one. In shapes, ``gates...`` stands for the axes that hold both arguments of
+the gate tanh(f) * sigmoid(g). These are two axes, (2, features), or, in the forward pass on accelerators, a single axis
+of length 2 * features.
 """
 
 import math
@@ -314,8 +314,8 @@ def horizontal_layer(
         only.
       pre_activation: The sum of all other terms: those of the vertical stack, of the pixels to the left, of the bias
         and of the condition. In sampling, this function is called once per colour. In the first layer, x holds the
-        earlier colours; in all others it does not, so there this sum must already contain their products with
-        ``pixel``.
+        earlier colours. In the other layers it holds only the current colour, so there the sum must already contain the
+        products of ``pixel`` with the features of the earlier colours.
       out: What the output of the 1x1 convolution ``layer["out"]`` starts from: its bias and, in sampling, its products
         with the gated units of the earlier colours. The product with the gated units of this call is added.
       residual: Whether x is added to the output, as in all layers but the first.
