@@ -1,7 +1,7 @@
 """CIFAR-10 by 7 layers of 96, later 144 features, a mixture of ten logistics and a linear prediction; eight trainings.
 
 Paper row: 1606.05328 table 1, Gated PixelCNN 3.03 bits/dim on test; 1601.06759, PixelCNN 3.14.
-Commands, in order; even steps and the last decay the learning rate linearly to zero:
+Commands, in order; even steps and the seventh decay the learning rate linearly to zero:
   python -m experiments.train --config=configs/cifar10.py:1 --workdir=runs/cifar10_1
   python -m experiments.train --config=configs/cifar10.py:2 --workdir=runs/cifar10_2
   python -m experiments.train --config=configs/cifar10.py:3 --workdir=runs/cifar10_3

@@ -166,7 +166,7 @@ def parse(argv: list[str]) -> Command:
     try:
         rest = values(argv)[1:]
         config: Any = values.config or (default_config("unconditional") if values.help else None)
-        for name in cleared:
+        for name in cleared if config is not None else ():
             attrgetter(name)(config)  # raises AttributeError for an unknown field
             config_path.set_value(name, config, None)
         experiment = getattr(config, "experiment", None)  # a missing file is noticed here
