@@ -23,8 +23,9 @@
 # choose. At the end, the first model completes images and compresses them. Every step is shown in Python, and most of
 # them as commands for a shell, too.
 #
-# The images are handwritten digits, so that you can run everything at once, in five to ten minutes on one CPU core. To
-# use images of your own, change the values in one cell. No GPU is needed for images of this size.
+# The images are handwritten digits, so that you can run everything at once, in five to ten minutes on one CPU core. No
+# GPU is needed for images of this size. To use images of your own, change the values in one cell, as the section
+# *Images of your own* at the end says.
 
 # %% [markdown]
 # The next cell installs the project with the optional packages for training (`train`). It does nothing if they are
@@ -39,16 +40,7 @@ if not all(map(importlib.util.find_spec, ["pixelcnn_jax", "sklearn"])):
     assert importlib.util.find_spec("pixelcnn_jax"), "The package could not be installed: see the message above."
 
 # %% [markdown]
-# These are the values to change for images of your own. You need at least 48 images for training and 32 for the test,
-# because the pictures below show so many.
-#
-# A small size makes a good first try, because the time of a training step grows with the number of pixels. `LEVELS` is
-# the number of values that a pixel can have. The digits have 17 shades of grey. Write 256 for photographs, and 2 for
-# drawings in black and white.
-#
-# Each `WORKDIR` belongs to one choice of these values. Whenever you change a value, choose a new `WORKDIR` as well,
-# restart the kernel, and run all cells. In Colab, set `WORKDIR` to a folder of your Google Drive if you want to keep
-# the results. To mount the Drive first, run `from google.colab import drive; drive.mount("/content/drive")`.
+# For a first run, leave these values as they are. A pixel of the digits has one of 17 shades of grey.
 
 # %% tags=["parameters"]
 FOLDER = None  # your folder, with the images in train/CLASS/FILE and test/CLASS/FILE; None takes handwritten digits
@@ -98,14 +90,6 @@ if FOLDER is None and not os.path.exists(folder):
 # %% [markdown]
 # Now `load` finds the image files and prepares them, `read_all` reads them into arrays, and `as_levels` turns their
 # intensities from 0 to 255 into levels from 0 to `LEVELS - 1`, which is what a model works with.
-#
-# If you have arrays rather than files, replace this cell by definitions of `images`, `labels`, `test` and
-# `test_labels`. The images must be square: set `SIZE` to their height and `LEVELS` to their number of levels. Skip the
-# cell with `pixelcnn score`, which needs files. Images are arrays of integers with the shape [count, height, width,
-# channels], and labels are integers from 0.
-#
-# If the images of your folder have no classes, write `labels=False` in both calls of `load`, and skip the section
-# *Condition on the class*.
 
 # %%
 train = read_all(load("folder", "train", data_dir=folder, resize=SIZE, labels=True))
@@ -289,10 +273,24 @@ for number, pixels in enumerate(as_pixels(test, levels=LEVELS)):
 # pixelcnn decompress codec images.pcnn -o restored
 
 # %% [markdown]
-# ## What to try next
-# - **Images of your own.** Set `FOLDER`, `SIZE`, `LEVELS` and a new `WORKDIR` in the cell at the top, restart the
-#   kernel, and run all cells. If the folder has another layout, or the files have captions, see
+# ## Images of your own
+# Change the values in the cell at the top. **Whenever you change one, choose a new `WORKDIR` as well**, restart the
+# kernel, and run all cells.
+#
+# - **A folder.** Set `FOLDER`. Its images lie in `train/CLASS/FILE` and `test/CLASS/FILE`, at least 48 and 32 of them,
+#   because the pictures above show so many. For another layout, or files with captions, see
 #   [Your own data](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/your_own_data.md).
+# - **No classes.** Write `labels=False` in both calls of `load`, and skip the section *Condition on the class*.
+# - **Arrays.** Replace the cell with `load` by definitions of `images`, `labels`, `test` and `test_labels`: integers of
+#   the shape [count, height, width, channels], square, and labels from 0. Skip the cell with `pixelcnn score`, which
+#   needs files.
+# - **`SIZE` and `LEVELS`.** Start with a small size, because the time of a training step grows with the number of
+#   pixels. `LEVELS` is the number of values of a pixel: 256 for photographs, 2 for drawings in black and white.
+# - **Keep the results in Colab.** Run `from google.colab import drive; drive.mount("/content/drive")`, and set
+#   `WORKDIR` to a folder of your Drive.
+
+# %% [markdown]
+# ## What to try next
 # - **A better model.** First double the steps, until that no longer helps. Then see
 #   [which model and which size](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/sizes.md)
 #   suit your images, and what makes

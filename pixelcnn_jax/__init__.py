@@ -1,4 +1,27 @@
-"""Conditional image generation with PixelCNN decoders (van den Oord et al. 2016, arXiv 1606.05328) in JAX and Flax."""
+"""PixelCNN image models with exact likelihoods, in JAX and Flax (van den Oord et al. 2016, arXiv 1606.05328).
+
+A model is a network and its variables. This example loads one, draws four images, and scores them::
+
+    import jax
+    from pixelcnn_jax import bits_per_dim, load_pretrained, sample
+
+    model, variables, card = load_pretrained("digits")
+    images = sample(model, variables, jax.random.key(0), shape=(4, 8, 8))
+    bits_per_dim(model, variables, images)
+
+By task:
+
+- Load and save models: ``load_pretrained``, ``pretrained_names``, ``save_pretrained``.
+- Train on an array of images: ``fit``.
+- Draw and complete images: ``sample``, ``sample_and_log_prob``; ``naive_sample`` to check a network of your own.
+- Score images: ``log_prob`` in nats, ``bits_per_dim``, ``evaluate`` for a test set with an interval, ``nll`` as a loss.
+- Compress without loss: ``quantise`` makes an integer model, with which ``compress`` and ``decompress`` work.
+- Measure the information in noisy images: ``information``.
+- Networks: ``GatedPixelCNN`` and its predecessors ``PixelCNN``, ``RowLSTM`` and ``DiagonalBiLSTM``. For a network of
+  your own: ``check_causal``, and ``register`` to save it.
+
+An argument with a wrong value raises ``InputError``, whose message says what to change.
+"""
 
 from etils import epy
 

@@ -39,9 +39,9 @@ def sample(
 ) -> Int[Array, "batch height width channels"]:
     """Draws images from p(x | h, s), exactly.
 
-    All networks of this package except ``DiagonalBiLSTM`` define a ``Stream``, by which sampling keeps what was
-    computed for earlier pixels (Ramachandran et al. 2017). Drawing a batch from a ``GatedPixelCNN``, for example, costs
-    about as much as one forward pass. For modules without a stream, a whole forward pass is computed for every
+    Drawing a batch from a ``GatedPixelCNN`` costs about as much as one forward pass, because what was computed for
+    earlier pixels is kept (Ramachandran et al. 2017). This works for every model with a ``Stream``, which all networks
+    of this package have except ``DiagonalBiLSTM``. For other modules, a whole forward pass is computed for every
     sub-pixel, as in ``naive_sample``.
 
     Args:

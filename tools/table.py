@@ -5,6 +5,7 @@ python -m tools.table [MODEL ...] [--data-dir=DIR] [--write]
 Fails if a figure differs from its card or the table from README.md; --write replaces the table.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,9 @@ def short_row(name: str) -> dict[str, str]:
     test, measure = card["scores"]["test"], "nats" if card["image_spec"].levels == 2 else "bits_per_dim"
     score = f"{test[measure]:.{2 if measure == 'nats' else 3}f} {'nats' if measure == 'nats' else 'bits/dim'}"
     data = f"{card['density']}, {test['data'].partition(' ')[0]}"
-    return {"model": f"`{name}`", "density and data": data, "here": score, "published": published(card, "test") or "-"}
+    others = sorted((value, who) for who, of, _, value in card["config"]["train"]["published"] if of == "test")
+    best_first = "<br>".join(f"{value} {re.sub(r' [(][0-9.]+[)]', '', who)}" for value, who in others)  # no arXiv ids
+    return {"model": f"`{name}`", "density and data": data, "here": score, "published, best first": best_first}
 
 
 def rows_of(name: str) -> list[dict[str, str]]:

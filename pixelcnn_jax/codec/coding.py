@@ -30,9 +30,11 @@ def compress(
     extra: bytes = b"",
     on_row: OnRow | None = None,
 ) -> bytes:
-    """Compresses images losslessly, to about -log2 p(x | h, s) bits plus 80 bytes, and at least 5 for each group.
+    """Compresses images losslessly, to about -log2 p(x | h, s) bits.
 
-    Any machine can decompress the result, since an integer model computes the same probabilities everywhere.
+    Any machine can decompress the result, since an integer model computes the same probabilities everywhere. Images are
+    coded in groups of ``batch_size``, which can be decompressed one by one. In addition to the bits of the images, a
+    file has about 80 bytes, and at least 5 for each group.
 
     Args:
       model: An ``IntegerPixelCNN``, from ``quantise`` or a published name that ends in ``_integer``.
@@ -41,13 +43,12 @@ def compress(
       h: Class labels [count], or one-hot vectors [count, classes]; None for a model without a condition. They are not
         stored.
       s: Maps [count, height, width, map_features]; None for a model without maps. They are not stored.
-      batch_size: Number of images in a group; each group can be decompressed alone. The images of a group, or their
-        tiles, are coded side by side as one picture of at most 65,536 pixels' width, so groups of wide images are
-        smaller. For images as small as those of MNIST, groups of 16 take about 2 % more bytes than groups of 256; for
-        larger images the difference is negligible.
-      tile: Side in pixels of the tiles in which large images are coded. Each can be decompressed alone. Tiles limit the
-        memory: the codec computes only some of them at a time. If a group is a single image, these are about 64 tiles
-        of 256x256 pixels; in larger groups they are fewer for each image, but at least two. None codes whole images.
+      batch_size: Number of images in a group. Small groups cost space: for images as small as those of MNIST, groups of
+        16 take about 2 % more bytes than groups of 256; for larger images the difference is negligible. If images (or
+        tiles) are wider than 65,536 / ``batch_size`` pixels, the groups are smaller than you ask for.
+      tile: Side in pixels of the tiles in which large images are coded; None codes whole images. Each tile can be
+        decompressed alone, and the memory no longer grows with the size of an image, because only some tiles are
+        computed at a time. For the least memory, also set ``batch_size=1``.
       verify: Whether to decompress and compare before returning, which doubles the time.
       extra: Bytes of your own, to be stored in the container.
       on_row: Called with the index of each row of a group or tile that is finished (eight rows at a time), for a

@@ -20,10 +20,12 @@ from pixelcnn_jax.models.parameters import Params, bias, stack
 
 
 class IntegerPixelCNN(GatedPixelCNN):
-    """A Gated PixelCNN computed in integers; made by ``quantise``.
+    """A Gated PixelCNN that computes in integers, so that every machine gets the same probabilities.
 
-    Adds ``shifts`` (of every sum), ``clips`` (ranges of rescaled operands) and ``tables`` to the float network's
-    parameters. h must be one-hot or zero; s is rounded to its step. No dropout.
+    ``quantise`` makes it from a trained network; it cannot be trained itself. To the parameters of that network it adds
+    ``shifts`` (by how many bits each sum is rescaled), ``clips`` (the ranges of the rescaled values) and ``tables`` (of
+    the nonlinearities). h must be a class label, one-hot or zero. s is rounded as ``quantise`` determined. Dropout is
+    not applied.
     """
 
     @nn.nowrap

@@ -48,10 +48,9 @@ def quantise(
       images: Some hundred images typical of those to be compressed, of shape [count, height, width, channels]; they
         decide the ranges of the integers.
       h: Their class labels [count], or one-hot vectors [count, classes]; None for a model without a condition.
-      s: Their maps [count, height, width, map_features]; None for a model without maps. Maps are clipped to 1.5 times
-        the largest value given here, and rounded to about 1,000 steps, or 16,000 if the model has more than 4,096
-        intensity levels. The steps reach 1.5 times the largest value in both directions, with at most 512 on each side
-        (8,192 above 4,096 levels), so maps of integers stay exact if the largest is at most 341 (5,461).
+      s: Their maps [count, height, width, map_features]; None for a model without maps. The integer model clips a map
+        to 1.5 times the largest value given here, in both directions, and rounds it to one of about 1,000 values in
+        this range (16,000 if the model has more than 4,096 levels). Maps of integers up to 341 (5,461) stay exact.
 
     Returns:
       The integer model and its variables. Keep both, because files can be decompressed only with them.

@@ -1,25 +1,33 @@
 """The layers of the Gated PixelCNN as functions of arrays, without Flax.
 
-Equations and figures are those of the paper, 1606.05328. Training and cached sampling share the functions that compute
-a layer. Sampling has only one row or pixel at a time. The sampler of a Gated PixelCNN therefore does not call the
-functions that shift or pad whole images, such as ``shift_down`` and ``horizontal_conv``. A vertical convolution reads
-new rows and the rows above them, its ``memory``. For a whole image the memory is zero padding; when rows come one at a
-time, it holds the last rows that earlier calls of the layer have read. A *colour* is a channel of a pixel; the colours
-of a pixel are predicted one after the other.
+A layer has two stacks. It is a dict of parameters, which are named as in this drawing (figure 2 of the paper,
+1606.05328; the numbers of equations and figures in the docstrings are the paper's, too)::
 
-A layer is a dict of parameters. ``vertical`` convolves the features of the vertical stack. The condition is added to
-its result and the gate is applied to the sum, which gives the input of the vertical stack in the next layer. The 1x1
-convolution ``crossing`` reads the result of ``vertical`` before condition and gate. The pre-activation of the
-horizontal stack is a sum of five terms: the output of ``crossing``; a bias; the condition; the output of the kernel
-``left``, which reads the pixels to the left; and that of the kernel ``pixel``, which reads the pixel itself. The bias
-and both kernels are in ``horizontal``. The gate is applied to the pre-activation, and the 1x1 convolution ``out`` to
-the gated units. In all layers but the first, the input of the horizontal stack is added to the result of ``out`` (a
-residual connection). The vertical stack has no residual connection. ``GatedPixelCNN.parameter_shapes`` declares these
-parameters, except that ``left`` and ``pixel`` are still a single kernel there. ``models.colours.mask_params`` splits
-the horizontal kernel into ``left`` and ``pixel``, and masks ``pixel`` and ``out``, so that the features that predict a
-colour depend neither on it nor on a later one. In shapes, ``gates...`` stands for the axes that hold both arguments of
-the gate tanh(f) * sigmoid(g). These are two axes, (2, features), or, in the forward pass on accelerators, a single axis
-of length 2 * features.
+    vertical input --> vertical + bias --+--> + condition --> gate --------------> vertical input of the next layer
+                                         |
+                                      crossing
+                                         v
+    horizontal input --> left, pixel --> + --> + bias + condition --> gate --> out --> + --> horizontal input of the
+           |                                                                           ^     next layer
+           +---------------------------------------------------------------------------+
+                                  residual connection, not in the first layer
+
+``vertical`` convolves each row with the rows above it. ``left`` reads the pixels to the left in the row, and ``pixel``
+reads the pixel itself; both are in ``layer["horizontal"]``. ``crossing`` and ``out`` are 1x1 convolutions.
+
+Training and sampling share the functions that compute a layer. Training passes whole images, and sampling one row or
+pixel at a time. A vertical convolution therefore takes the rows above its input as an argument, its ``memory``: zeros
+for a whole image, and in sampling the last rows that earlier calls of the layer have read. Only training calls the
+functions that shift or pad whole images, such as ``shift_down`` and ``horizontal_conv``.
+
+Three words of the docstrings:
+
+- A *colour* is a channel of a pixel. The colours of a pixel are predicted one after the other.
+- The *gate* is tanh(f) * sigmoid(g), and ``gates...`` in a shape stands for the axes that hold f and g: two axes,
+  (2, features), or, in the forward pass on accelerators, a single axis of length 2 * features.
+- ``left`` and ``pixel`` are *split*: ``GatedPixelCNN.parameter_shapes`` declares one horizontal kernel, from which
+  ``models.colours.mask_params`` cuts both. It also masks ``pixel`` and ``out``, so that the features that predict a
+  colour depend neither on it nor on a later one.
 """
 
 import math
@@ -306,16 +314,19 @@ def horizontal_layer(
 ) -> tuple[Float[Array, "batch height width out_features"], Float[Array, "batch height width out_features"]]:
     """Completes the horizontal pre-activation by the kernel ``pixel``, and computes the rest of the horizontal stack.
 
+    In training, this function is called once per layer, for whole images. In sampling, it is called once per layer and
+    colour, for one pixel, and the terms of the earlier colours are split between two arguments:
+
+    - In the first layer, x is the constant 1, which tells pixels from padding, followed by the colours drawn so far.
+    - In the other layers, x is the features of the current colour only. ``pre_activation`` must already contain the
+      products of ``pixel`` with the features of the earlier colours.
+
     Args:
       layer: The parameters of a layer; in sampling, the part of them that computes one colour.
       x: The input of the horizontal stack, of shape [batch, height, width, features], from the layer before or the
-        image. In sampling, x belongs to one pixel. In the first layer it is the constant 1 (which tells pixels from
-        padding), followed by the colours drawn so far. In the other layers it is the features of the current colour
-        only.
+        image.
       pre_activation: The sum of all other terms: those of the vertical stack, of the pixels to the left, of the bias
-        and of the condition. In sampling, this function is called once per colour. In the first layer, x holds the
-        earlier colours. In the other layers it holds only the current colour, so there the sum must already contain the
-        products of ``pixel`` with the features of the earlier colours.
+        and of the condition.
       out: What the output of the 1x1 convolution ``layer["out"]`` starts from: its bias and, in sampling, its products
         with the gated units of the earlier colours. The product with the gated units of this call is added.
       residual: Whether x is added to the output, as in all layers but the first.

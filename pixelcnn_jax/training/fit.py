@@ -94,11 +94,11 @@ def fit(
     and CPU cores give bit-identical results.
 
     Args:
-      model: A network of this package, a ``ConditionalModel``, any Linen module from images to logits with the fields
-        ``levels`` and ``channels``, or a ``ModelConfig``, whose levels and channels follow from the images. None
-        chooses a ``GatedPixelCNN`` with 8 layers of 32 features. It predicts a softmax for up to 32 levels, and for
-        more levels a mixture of 8 logistics with point masses. Its dropout is 0.2 if training takes more than ten
-        epochs, and otherwise 0.
+      model: None chooses a ``GatedPixelCNN`` with 8 layers of 32 features. It predicts a softmax for up to 32 levels,
+        and for more levels a mixture of 8 logistics with point masses. Its dropout is 0.2 if training takes more than
+        ten epochs, and otherwise 0. For other sizes, pass a ``ModelConfig``, whose levels and channels follow from the
+        images. A network may be one of this package, a ``ConditionalModel``, or any Linen module from images to logits
+        with the fields ``levels`` and ``channels``.
       images: Integers 0 to ``levels - 1``, or bool, of shape [count, height, width, channels] or, for one channel,
         [count, height, width].
       h: The condition, one row per image: vectors [count, condition] of any dtype, or class labels [count], integers or
@@ -136,12 +136,14 @@ def fit(
       saved.
 
     Example:
+      >>> import jax
       >>> from sklearn.datasets import load_digits
-      >>> from pixelcnn_jax import GatedPixelCNN, fit
+      >>> from pixelcnn_jax import GatedPixelCNN, fit, sample
       >>> images = load_digits().images.astype(int)
-      >>> fitted = fit(GatedPixelCNN(levels=17, features=8, layers=2), images, steps=5, progress=False)
-      >>> [record["step"] for record in fitted.history if "validation_bits_per_dim" in record]
-      [1, 2, 3, 4, 5]
+      >>> network = GatedPixelCNN(levels=17, features=8, layers=2)  # None would be larger
+      >>> model, variables, history = fit(network, images, steps=5, progress=False)
+      >>> sample(model, variables, jax.random.key(0), shape=(2, 8, 8)).shape
+      (2, 8, 8, 1)
     """
     if workdir is not None:
         require("orbax", extra="train", what="workdir")
