@@ -130,5 +130,4 @@ def run(words, cwd):
     """Runs Python in a folder, with the configs of this checkout."""
     words = [word.replace("=configs/", f"={ROOT}/configs/") for word in words]
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, *words], cwd=cwd, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    finished([sys.executable, *words], cwd=cwd, env=environment)

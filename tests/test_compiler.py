@@ -1,11 +1,11 @@
 """Programs that XLA optimises, as users run them: conftest.py leaves most of its passes out of the other tests."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tiny_runs import finished
 
 pytestmark = pytest.mark.long  # they guard against a jaxlib
 CODE = """
@@ -65,5 +65,4 @@ def test_logits_likelihoods_and_gradients_are_those_of_numpy_in_float64():
 def run(code: str) -> None:
     root = Path(__file__).parents[1]
     environment = os.environ | {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{root}:{root / 'tests'}"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    finished([sys.executable, "-c", code], env=environment)

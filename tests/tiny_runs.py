@@ -128,9 +128,9 @@ def command(workdir, *more, **changes):
     return [sys.executable, "-m", "experiments.train", f"--config={file}", f"--workdir={workdir}", *fields, *more]
 
 
-def finished(line, **options):
+def finished(line, *, cwd=ROOT, **options):
     """Returns the output of a command, or its error message."""
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=600, **options)
+    done = subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=600, **options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

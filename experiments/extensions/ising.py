@@ -242,21 +242,17 @@ def figures(outcome: Estimates, beta: float, *, size: int) -> dict[str, float]:
     }
 
 
-@click.command(cls=UserCommand, help=__doc__)
+@click.command(cls=UserCommand, help=__doc__, context_settings={"show_default": True})
 @click.option("--size", type=int, help="Lattice size. [default: that of --start-from, or 8]")
-@click.option("--layers", default=4, show_default=True, help="Number of layers.")
-@click.option("--features", default=24, show_default=True, help="Hidden channels.")
-@click.option("--samples", type=click.IntRange(2), default=32, show_default=True, help="Samples per beta and step.")
+@click.option("--layers", default=4, help="Number of layers.")
+@click.option("--features", default=24, help="Hidden channels.")
+@click.option("--samples", type=click.IntRange(2), default=32, help="Samples per beta and step.")
 @click.option(
-    "--steps",
-    type=click.IntRange(0),
-    default=Settings().steps,
-    show_default=True,
-    help="Training steps; 0 only evaluates --start-from.",
+    "--steps", type=click.IntRange(0), default=Settings().steps, help="Training steps; 0 only evaluates --start-from."
 )
-@click.option("--seed", default=0, show_default=True, help="Random seed.")
-@click.option("--beta", type=BETA, default=[CRITICAL], multiple=True, help="Betas to evaluate. [default: critical]")
-@click.option("--evaluated", type=click.IntRange(1), default=100_000, show_default=True, help="Samples per evaluation.")
+@click.option("--seed", default=0, help="Random seed.")
+@click.option("--beta", type=BETA, default=[CRITICAL], multiple=True, show_default="critical", help="To evaluate.")
+@click.option("--evaluated", type=click.IntRange(1), default=100_000, help="Samples per evaluation.")
 @click.option("--start-from", type=path, help="Folder of a run for a warm start.")
 @click.option("-o", "--output", type=path, help="Folder for the trained model.")
 def main(

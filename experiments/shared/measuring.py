@@ -2,21 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, Shaped
 
 from pixelcnn_jax import InputError, load_pretrained
+from pixelcnn_jax.codes import apply
 from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
+from pixelcnn_jax.models.inputs import Images, ImageSpec
 from pixelcnn_jax.pretrained import read_card
 from pixelcnn_jax.training.config import RunConfig, keys
 
@@ -30,12 +29,6 @@ class Classified:
     """A classifier of samples."""
 
     classifier: str | None = field(None, "workdir of a classifier for the class accuracy of samples")
-
-
-@partial(jax.jit, static_argnames="module")
-def apply(module: nn.Module, variables: Variables, x: Any) -> Array:
-    """Applies a module, jitted."""
-    return cast(Array, module.apply(variables, x))
 
 
 def draw_in_parts(draw: Draw, key: Key[Array, ""], h: np.ndarray) -> Shaped[np.ndarray, "count ..."]:

@@ -95,14 +95,12 @@ class Container:
     def images_of(self, group: int) -> int:
         return min(self.batch_size, self.shape[0] - group // math.prod(self.grid) * self.batch_size)
 
-    def window_of(self, group: int) -> tuple[slice, slice, slice]:
+    def window_of(self, group: int) -> tuple[slice, ...]:
         """Locates a group: images, rows and columns."""
         part, tile = divmod(group, math.prod(self.grid))
-        corner, (height, width) = divmod(tile, self.grid[1]), self.extent_of(group)
-        at = part * self.batch_size, *(self.tile * place for place in corner)
-        sizes = zip(at, (self.images_of(group), height, width), strict=True)
-        images, rows, columns = (slice(start, start + size) for start, size in sizes)
-        return images, rows, columns
+        at = part * self.batch_size, *(self.tile * place for place in divmod(tile, self.grid[1]))
+        sizes = zip(at, (self.images_of(group), *self.extent_of(group)), strict=True)
+        return tuple(slice(start, start + size) for start, size in sizes)
 
     def extent_of(self, group: int) -> tuple[int, int]:
         """Computes a group's height and width."""

@@ -18,7 +18,7 @@ from pixelcnn_jax.codec import rans
 from pixelcnn_jax.codec.batches import STRIP, Batch, Positions, plan
 from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.container import Container, padded
-from pixelcnn_jax.codec.frequencies import symbol_intervals
+from pixelcnn_jax.codec.frequencies import HighByte, symbol_intervals
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.codec.integer_stream import IntegerStream, distribution_of, exact_product, prepare
 from pixelcnn_jax.foundation.errors import InputError
@@ -240,8 +240,12 @@ def _decode_strip(
         row, *state = carry
 
         def decode(coder: Any, outputs: Array, _: Array, column: Array, colour: int) -> tuple[Array, Any]:
-            numbers, present = distribution.read(outputs.reshape(groups, images, -1)), places.hold(row, column)
-            values, coder = rans.decode_value(distribution, numbers, present[:, :, 0, 0], coder, data)
+            numbers = distribution.read(outputs.reshape(groups, images, -1))
+            present = places.hold(row, column)[:, :, 0, 0]
+            values, coder = rans.decode_symbol(distribution, numbers, present, coder, data)
+            if isinstance(distribution, HighByte):
+                low, coder = rans.decode_symbol(*distribution.low_byte(numbers, values), present, coder, data)
+                values = values << 8 | low
             return values.reshape(batch), coder
 
         return row + 1, *advance_row(stream, params, condition, row, state, decode, width, read=stream.read_outputs)

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, UInt8, UInt32
 
 from pixelcnn_jax.codec.container import LOW
-from pixelcnn_jax.codec.frequencies import Distribution, HighByte
+from pixelcnn_jax.codec.frequencies import Distribution
 
 DecoderState = tuple[UInt32[Array | np.ndarray, "groups lanes"], Int[Array | np.ndarray, " groups"]]
 Counts = UInt32[Array | np.ndarray, "groups images subpixels"]
@@ -67,21 +67,6 @@ def _encode(
     steps = in_order(starts), in_order(frequencies)
     states, (pushed, used) = jax.lax.scan(push, states, steps, reverse=True)
     return states, pushed, used
-
-
-def decode_value(
-    distribution: Distribution,
-    numbers: Any,
-    present: Bool[Array | np.ndarray, "groups images"],
-    coder: DecoderState,
-    data: UInt8[Array | np.ndarray, "groups bytes"],
-) -> tuple[Int[Array, "groups images"], DecoderState]:
-    """Decodes all symbols of a sub-pixel of all images; arguments are those of ``decode_symbol``."""
-    values, coder = decode_symbol(distribution, numbers, present, coder, data)
-    if isinstance(distribution, HighByte):
-        low, coder = decode_symbol(*distribution.low_byte(numbers, values), present, coder, data)
-        values = values << 8 | low
-    return values, coder
 
 
 def decode_symbol(

@@ -172,10 +172,9 @@ def _prepare(source: Source, preparation: Preparation) -> Dataset:
     height, width, channels = SCANS[preparation.scan](prepared.example(0)["image"]).shape
     spec = ImageSpec(height, width, channels, prepared.levels, prepared.classes, prepared.words, prepared.class_names)
     patch = preparation.patch
-    rows = prepared.rows
     prepared = validated(prepared, levels=dynamic_levels or spec.levels, any_size=patch is not None)
-    dataset = Dataset(prepared.reader(), len(rows), spec, prepared.title, dynamic_levels, preparation.scan)
+    dataset = Dataset(prepared.reader(), len(prepared.rows), spec, prepared.title, dynamic_levels, preparation.scan)
     ends = [(int(example["image"].min()), int(example["image"].max())) for example in dataset.subset(INSPECTED)]
     if (preparation.binarize != "none" or preparation.bits) and np.ptp(ends) <= bool(dynamic_levels):
         raise InputError(f"binarize or bits leaves {source.title} black or white: for values 0 and 1, set levels=2.")
-    return dataset if patch is None else with_patches(dataset, patch, name=lambda i: prepared.name(rows[i]))
+    return dataset if patch is None else with_patches(dataset, patch, name=lambda i: prepared.name(prepared.rows[i]))

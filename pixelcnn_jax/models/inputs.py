@@ -60,10 +60,6 @@ class Condition(NamedTuple):
         """The parts by name, if given."""
         return {name: value for name, value in self._asdict().items() if value is not None}
 
-    def kernels(self, stack: str) -> dict[str, Any]:
-        """Maps kernel names of a sum to the parts they read, if given."""
-        return {f"{stack}_{name}": value for name, value in self.given().items()}
-
 
 def params_of(variables: Variables) -> Params:
     """Extracts the parameters as a plain dict."""

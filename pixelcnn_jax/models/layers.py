@@ -247,8 +247,8 @@ def condition_terms(
       The sum, which broadcasts to the pre-activations; 0.0 without a condition.
     """
     terms: Array | float = 0.0
-    for name, value in condition.kernels(stack).items():
-        term = product(jnp.asarray(value), layer[name], precision=precision)
+    for name, value in condition.given().items():
+        term = product(jnp.asarray(value), layer[f"{stack}_{name}"], precision=precision)
         terms = terms + (term[:, None, None] if value.ndim == 2 else term)
     return terms
 

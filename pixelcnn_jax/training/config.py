@@ -94,10 +94,8 @@ def compose(experiment: str, kind: type) -> "ConfigDict":
     """Builds an experiment's default config; ``kind`` is the class of its section."""
     from ml_collections import ConfigDict
 
-    config = ConfigDict({"experiment": experiment, "seed": 0})
-    for name, section in {**SECTIONS, experiment: kind}.items():
-        config[name] = as_config(section)
-    return config.lock()
+    sections = {name: as_config(section) for name, section in {**SECTIONS, experiment: kind}.items()}
+    return ConfigDict({"experiment": experiment, "seed": 0, **sections}).lock()
 
 
 def parse_config(config: "ConfigDict | Mapping[str, Any]", kind: type, *, named: bool = True) -> RunConfig:

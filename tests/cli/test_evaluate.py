@@ -2,14 +2,13 @@
 
 import json
 import re
-import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from tiny_runs import finished
 
 from pixelcnn_jax import GatedPixelCNN, load_pretrained, log_prob
 from pixelcnn_jax.data.dataset import read_all
@@ -37,10 +36,8 @@ def test_a_figure_comes_out_again_as_a_user_does_it(monkeypatch):
     for name in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS"):
         monkeypatch.delenv(name, raising=False)
     line = [sys.executable, "-m", "pixelcnn_jax.cli", "evaluate", "digits", "--split", "validation", "--json"]
-    done = subprocess.run(line, cwd=Path(__file__).parents[2], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
     expected = read_card("digits")["scores"]["validation"]["nats"]
-    np.testing.assert_allclose(json.loads(done.stdout)["nats"], expected, rtol=1e-6)
+    np.testing.assert_allclose(json.loads(finished(line))["nats"], expected, rtol=1e-6)
 
 
 def test_a_class_conditional_model_is_given_the_labels(pixelcnn, tmp_path):

@@ -6,10 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference_decoder
 from integer_models import COUNTS, PREDICTION, condition_of, make_integer
 from proofs import random_images
-from safetensors.numpy import load_file
+from test_coding import decode_in_numpy
 
 from pixelcnn_jax import InputError, compress, decompress, log_prob
 from pixelcnn_jax.codec import container, groups
@@ -18,7 +17,6 @@ from pixelcnn_jax.codec.frequencies import log_of_frequency, symbol_intervals
 from pixelcnn_jax.codec.integer_stream import TABLE_TYPES, distribution_of
 from pixelcnn_jax.codec.tables import make_tables, output_units
 from pixelcnn_jax.distributions import centres_of, mixture_log_probs
-from pixelcnn_jax.pretrained import save_pretrained
 
 
 def mixtures(levels, low, high, count=500):
@@ -69,9 +67,7 @@ def test_up_to_twelve_bits_the_narrowest_logistics_are_exact(levels, tmp_path):
     images = np.asarray(random_images(model, (2, 4, 5), key=3))
     data = compress(model, integers, images)
     np.testing.assert_array_equal(decompress(model, integers, data), images)
-    save_pretrained(tmp_path, model, integers, image_shape=(4, 5))
-    arrays = load_file(tmp_path / "model.safetensors")
-    np.testing.assert_array_equal(reference_decoder.decode(arrays, data, components=model.mixture), images)
+    np.testing.assert_array_equal(decode_in_numpy(tmp_path, model, integers, data), images)
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +87,7 @@ def test_sixteen_bits_are_close_to_the_float_network(counts):
 
 def test_a_decoder_in_numpy_integers_reads_tiles_of_sixteen_bits(counts, tmp_path):
     _, model, integers, images, s, data = counts
-    save_pretrained(tmp_path, model, integers, image_shape=(7, 9))
-    arrays = load_file(tmp_path / "model.safetensors")
-    decoded = reference_decoder.decode(arrays, data, s=s, components=model.mixture)
-    np.testing.assert_array_equal(decoded, images)
+    np.testing.assert_array_equal(decode_in_numpy(tmp_path, model, integers, data, s=s), images)
 
 
 def test_a_tile_is_decoded_alone_by_the_same_program(counts, monkeypatch):

@@ -16,7 +16,7 @@ from jax import export
 from tiny_runs import tiny
 
 from pixelcnn_jax.foundation import devices
-from pixelcnn_jax.foundation.devices import data_mesh, match_sharding, replicated, shard_batch
+from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import init_state, train_step
 
@@ -94,16 +94,6 @@ def test_a_batch_is_split_into_consecutive_rows():
     x = shard_batch(mesh, {"image": np.arange(16)})["image"]
     np.testing.assert_array_equal(x.addressable_shards[3].data, [6, 7])
     np.testing.assert_array_equal(devices.on_one_device(jax.device_put(np.arange(4), replicated(mesh))), np.arange(4))
-
-
-def test_arrays_follow_the_sharding_of_another():
-    like = shard_batch(data_mesh(), {"like": np.zeros((8, 3))})["like"]
-    batched, whole = np.zeros((8, 2)), np.zeros(3)
-    batched, whole = match_sharding(like, batched, whole)
-    assert batched.sharding == like.sharding
-    assert whole.sharding == replicated(like.sharding.mesh)
-    plain = match_sharding(jnp.zeros(8), "batched", "whole")
-    assert plain == ("batched", "whole")
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, []), (2, []), (3, [0]), (7, [4])])

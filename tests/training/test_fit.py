@@ -1,14 +1,14 @@
 """Training in one call: it learns a density that is known, resumes to the bit, and refuses what does not fit."""
 
-import subprocess
 import sys
-from pathlib import Path
+from unittest.mock import Mock
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_runs import before_call, finished
 
 from pixelcnn_jax import GatedPixelCNN, InputError, evaluate, load_pretrained, sample
 from pixelcnn_jax.models.registry import ModelConfig
@@ -93,19 +93,8 @@ def test_the_parameters_are_those_of_the_best_validation(short):
 
 
 def test_a_call_that_was_killed_resumes_to_the_same_bits(short, tmp_path, monkeypatch):
-    saved, save = [], Checkpoints.save
-
-    def save_once(self, step, *inputs, **options):
-        saved.append(step)
-        if len(saved) == 2:
-            raise KeyboardInterrupt
-        save(self, step, *inputs, **options)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Checkpoints, "save", save_once)
-        with pytest.raises(KeyboardInterrupt):
-            fit(TINY, IMAGES, workdir=tmp_path / "data.v2/run", **SHORT)
-    assert saved == [2, 4]
+    with before_call(Checkpoints, "save", 2, Mock(side_effect=KeyboardInterrupt)), pytest.raises(KeyboardInterrupt):
+        fit(TINY, IMAGES, workdir=tmp_path / "data.v2/run", **SHORT)
     resumed = fit(TINY, IMAGES, workdir=tmp_path / "data.v2/run", **SHORT)
     again = fit(TINY, IMAGES, workdir=str(tmp_path / "data.v2/run"), **SHORT)  # finished
     loaded = load_pretrained(tmp_path / "data.v2/run")
@@ -202,8 +191,7 @@ def test_a_folder_needs_the_extra(monkeypatch, tmp_path):
 def test_training_needs_no_extra():
     """``fit`` is imported by a process that can import no extra, nor what Windows lacks."""
     code = f"import sys; sys.modules.update(dict.fromkeys({(*EXTRAS, 'fcntl')})); from pixelcnn_jax import fit"
-    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    finished([sys.executable, "-c", code])
 
 
 def test_a_model_fitted_to_labels_is_sampled_by_label_from_a_shell(pixelcnn, tmp_path):
