@@ -22,6 +22,8 @@ def reference_logits(model, params, image, h=None, s=None):
         params["first"], first, first, h, s, model.first_kernel_size, pixel_groups, feature_groups, first=True
     )
     for index in range(model.layers):
+        if index in model.attentions:
+            vertical = _attend(_at(params["attention"], model.attentions.index(index)), vertical)
         layer = _at(params["layers"], index)
         vertical, horizontal = _layer(
             layer, vertical, horizontal, h, s, model.kernel_size, feature_groups, feature_groups, first=False
@@ -95,6 +97,20 @@ def _layer(layer, vertical, horizontal, h, s, n, input_groups, feature_groups, *
         out = _masked(_gate(across), layer["out"]["kernel"], feature_groups, feature_groups) + layer["out"]["bias"]
         next_horizontal[r, c] = out if first else horizontal[r, c] + out
     return next_vertical, next_horizontal
+
+
+def _attend(block, x):
+    """Adds to each pixel what it reads in its own row and the 31 rows above."""
+    places = np.moveaxis(np.indices(x.shape[:2]), 0, -1)
+    angles = 2 * np.pi * places[..., None] / [8, 32]
+    waves = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(*x.shape[:2], 8)
+    numbers = np.concatenate([x, places / 32, waves], axis=-1) @ block["read"]["kernel"] + block["read"]["bias"]
+    (query, key, value), out = np.split(numbers, (8, 16), axis=-1), x + block["out"]["bias"]
+    for r, c in np.ndindex(x.shape[:2]):
+        seen = slice(max(0, r - 31), r + 1)
+        weights = special.softmax(key[seen] @ query[r, c] / np.sqrt(8))
+        out[r, c] += np.einsum("rc,rcv->v", weights, value[seen]) @ block["out"]["kernel"]
+    return out
 
 
 def _gate(pair):

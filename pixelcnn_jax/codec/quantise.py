@@ -70,10 +70,11 @@ def quantise(
     folds = type(getattr(model, "network", None)) is GatedPixelCNN
     if folds and isinstance(model, ConditionalModel) and isinstance(model.conditioner, ConstantCondition):
         model, variables = _with_constant_h(model, variables)
-    if type(model) is not GatedPixelCNN or model.levels > (MAX_LEVELS if model.mixture else 1 << SYMBOL_BITS):
+    most = MAX_LEVELS if model.mixture else 1 << SYMBOL_BITS
+    if type(model) is not GatedPixelCNN or model.attention or model.levels > most:
         raise InputError(
-            f"model must be a GatedPixelCNN with at most {1 << SYMBOL_BITS} levels, or {MAX_LEVELS} with a mixture: "
-            "other networks have no integer form."
+            f"model must be a GatedPixelCNN without attention, with at most {1 << SYMBOL_BITS} levels, or {MAX_LEVELS} "
+            "with a mixture: other networks have no integer form."
         )
     images = as_images(images, channels=model.channels, levels=model.levels)
     model = model.clone(dropout=0.0, dtype="float32", remat=False)

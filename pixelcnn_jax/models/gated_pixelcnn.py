@@ -1,6 +1,8 @@
 """Gated PixelCNN (1606.05328, sections 2.2 to 2.4): parameters and forward pass."""
 
 from functools import partial
+from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 import flax.linen as nn
@@ -9,6 +11,7 @@ from jaxtyping import Array
 
 from pixelcnn_jax.distributions import accumulation_dtype, add_linear_prediction, differences, intensities, neighbours
 from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.attention import attention, attention_shapes, no_rows
 from pixelcnn_jax.models.autoregressive import Network, condition_shapes, shared_shapes, whole_head
 from pixelcnn_jax.models.checks import with_channels
 from pixelcnn_jax.models.colours import mask_params
@@ -52,6 +55,9 @@ class GatedPixelCNN(Network):
       dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
         at least. A network in bfloat16 can distinguish at most 512 levels (without ``code_features``).
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
+      attention: After every this many layers, the vertical stack attends to all pixels of its row and of the 31 rows
+        above, which widens the context beyond the filters (``models.attention``). 0 for the network of the paper, which
+        has none.
       linear_prediction: Whether the logistics of a mixture are centred on a linear prediction from the neighbouring
         pixels and earlier channels, with coefficients that the network computes. It helps with photographs. ``sample``
         computes such a model in float32 at least.
@@ -69,14 +75,17 @@ class GatedPixelCNN(Network):
     """
 
     linear_prediction: bool = False
+    attention: int = 0
 
     @nn.nowrap
     def parameter_shapes(self, condition: Condition) -> Params:
         n, first, pair = self.kernel_size, self.first_kernel_size, (2, self.features)
         condition_kernels = condition_shapes(condition, pair, "vertical", "horizontal")
+        count = len(self.attentions)
         return {
             "first": layer_shapes(self.inputs, first // 2, first, pair) | condition_kernels,
             "layers": stack(layer_shapes(self.features, n // 2 + 1, n, pair) | condition_kernels, self.layers),
+            **({"attention": stack(attention_shapes(self.features), count)} if count else {}),
             **shared_shapes(self),
         }
 
@@ -98,24 +107,29 @@ class GatedPixelCNN(Network):
         # Unrolled on CPU, where a loop would copy what the backward pass needs into one array and out of it.
         # Accelerators take minutes to compile unrolled layers; their loop saves only the arguments of the gates.
         def all_layers(
-            inputs: Array, condition: Condition, layers: Params, keys: Array | None, *, on_cpu: bool
+            inputs: Array, condition: Condition, layers: Params, attentions: Params, keys: Array | None, *, on_cpu: bool
         ) -> Array:
             saved = None if self.remat else jax.checkpoint_policies.save_only_these_names(PRE_ACTIVATION)
             again = partial(jax.checkpoint, static_argnums=0, policy=saved, prevent_cse=on_cpu)
             one_layer = gated_layer if on_cpu and not self.remat else again(gated_layer)
+            attend = jax.checkpoint(attention) if self.remat else attention
             layers = layers if on_cpu else {name: merge_gates(layer) for name, layer in layers.items()}
             first_key, keys = (None, None) if keys is None else (keys[0], keys[1:])
             stacks = one_layer(True, condition, (shift_down(inputs), inputs), layers["first"], first_key)
-            stacks, _ = jax.lax.scan(
-                lambda stacks, layer: (one_layer(False, condition, stacks, *layer), None),
-                stacks,
-                (layers["layers"], keys),
-                unroll=on_cpu,
-            )
+            for block, (start, end) in enumerate(pairwise((0, *self.attentions, self.layers)), start=-1):
+                if start:
+                    vertical, _ = attend(jax.tree.map(itemgetter(block), attentions), stacks[0], no_rows(stacks[0]))
+                    stacks = vertical, stacks[1]
+                stacks, _ = jax.lax.scan(
+                    lambda stacks, layer: (one_layer(False, condition, stacks, *layer), None),
+                    stacks,
+                    jax.tree.map(itemgetter(slice(start, end)), (layers["layers"], keys)),
+                    unroll=on_cpu,
+                )
             return stacks[1]
 
         on_cpu, elsewhere = partial(all_layers, on_cpu=True), partial(all_layers, on_cpu=False)
-        arguments = inputs, condition, layers, keys
+        arguments = inputs, condition, layers, params.get("attention", {}), keys
         features = jax.lax.platform_dependent(*arguments, cpu=on_cpu, default=elsewhere)
         return whole_head(self, params["head"], features)
 
@@ -130,6 +144,11 @@ class GatedPixelCNN(Network):
             return outputs
         x = intensities(with_channels(images, self.channels), self.levels, outputs.dtype)
         return add_linear_prediction(outputs, differences(x, neighbours(x)), components=self.mixture)
+
+    @property
+    def attentions(self) -> range:
+        """The numbers of stacked layers after which the vertical stack attends, never the last."""
+        return range(self.attention, self.layers, self.attention) if self.attention else range(0)
 
     @property
     def outputs(self) -> int:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pixelcnn_jax.distributions import add_linear_prediction, differences
+from pixelcnn_jax.models.attention import REACH, Memory, attention, no_rows
 from pixelcnn_jax.models.autoregressive import Network, as_dtypes, as_logits, encode, head_hidden, head_last
 from pixelcnn_jax.models.colours import colour_block, colour_slice, mask_params
 from pixelcnn_jax.models.inputs import Condition, Index, Logits, PixelValues, RowValues
@@ -24,10 +25,11 @@ from pixelcnn_jax.models.parameters import Params, layers_of
 
 
 class Rows(NamedTuple):
-    """The encoded row above, and each layer's vertical inputs above it."""
+    """The encoded row above, each layer's vertical inputs above it, and what each attention remembers."""
 
     last: Float[Array, "batch 1 width inputs"]
     layers: list[Float[Array, "batch _ width _"]]
+    attention: Sequence[Memory] = ()
 
 
 class Columns(NamedTuple):
@@ -70,6 +72,7 @@ class GatedStream:
             "rows": [{name: part for name, part in layer.items() if name != "out"} for layer in layers],
             "left": {name: params[name]["horizontal"]["left"] for name in ("first", "layers")},
             "out": jnp.stack([layer["out"]["bias"][None, None, None] for layer in layers]),
+            "attention": [jax.tree.map(lambda x, i=i: x[i], params["attention"]) for i in range(len(model.attentions))],
             "colours": [self._of_colour(params, layers, colour) for colour in range(model.channels)],
         }
         return prepared | ({"embedding": params["embedding"]} if model.code_features else {})
@@ -101,17 +104,21 @@ class GatedStream:
 
     def first_rows(self, params: Params, batch: int, width: int) -> Rows:
         last = jnp.zeros((batch, 1, width, self.model.inputs), self.model.dtype)
-        return Rows(last, [zero_rows(layer, last) for layer in params["rows"]])
+        memories = [no_rows(last, remembered=REACH - 1) for _ in params["attention"]]
+        return Rows(last, [zero_rows(layer, last) for layer in params["rows"]], memories)
 
     def open_row(self, params: Params, rows: Rows, condition: Condition) -> tuple[Any, Rows]:
         x, condition = rows.last, jax.tree.map(lambda x: x.astype(self.model.dtype), condition)
-        crossings, remembered = [], []
-        for layer, memory in zip(params["rows"], rows.layers, strict=True):
+        crossings, remembered, memories = [], [], list(rows.attention)
+        for index, (layer, memory) in enumerate(zip(params["rows"], rows.layers, strict=True)):
             above = vertical_layer(layer, x, memory, condition)
             crossings.append(above.crossing)
             remembered.append(above.memory)
             x = above.out
-        return (jnp.stack(crossings), rows.last), Rows(rows.last, remembered)
+            if index in self.model.attentions:
+                number = self.model.attentions.index(index)
+                x, memories[number] = attention(params["attention"][number], x, memories[number])
+        return (jnp.stack(crossings), rows.last), Rows(rows.last, remembered, memories)
 
     def close_row(self, params: Params, rows: Rows, above: Any, row: RowValues) -> Rows:
         return rows._replace(last=encode(self.model, params, row))

@@ -10,7 +10,7 @@ from networks import GREY, build, build_model, matches_the_reference
 from proofs import assert_causal, assert_complete, assert_normalised, assert_same
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, sampling
-from pixelcnn_jax.models import autoregressive, colours, gated_pixelcnn, layers
+from pixelcnn_jax.models import autoregressive, colours, gated_pixelcnn, gated_stream, layers
 from pixelcnn_jax.models.gated_stream import GatedStream
 from pixelcnn_jax.models.predecessors import pixelcnn, pixelrnn, residual
 
@@ -41,6 +41,15 @@ def normalised():
 def cached_is_naive():
     model, variables, shape, _ = gated(GREY, (4, 5), scale=0.5)
     assert_same(model, variables, (8, *shape))
+
+
+def attention_is_cached():
+    model, variables, shape, _ = gated(GREY | dict(attention=1), (4, 3), scale=0.5)
+    assert_same(model, variables, (8, *shape))
+
+
+def attention_is_causal():
+    assert_causal(*build(GatedPixelCNN, "attention"))
 
 
 def causal(network):
@@ -118,6 +127,16 @@ def crossing_after_the_gate(right):
         return half._replace(crossing=layers.add_bias(crossing, layer["horizontal"]["bias"]))
 
     return changed
+
+
+@trap(attention_is_cached, gated_stream, "no_rows")
+def rows_above_the_image_are_read(right):
+    return lambda *args, remembered: right(*args, remembered=remembered)._replace(row=np.full(8, remembered))
+
+
+@trap(attention_is_causal, gated_pixelcnn, "attention")
+def attention_reads_the_row_below(right):
+    return lambda block, x, memory: right(block, jnp.roll(x, -1, axis=1), memory)
 
 
 @trap(figure_2, gated_pixelcnn, "vertical_layer")
