@@ -108,8 +108,8 @@ show(images[:: len(images) // 48][:48], rows=3)
 # (and channel) on average. Lower is better. A model that knows nothing needs log2 17 = 4.09 bits for a pixel with 17
 # levels.
 #
-# The argument `workdir` names the folder for the state of the training and for the model, here `plain`; it lies in
-# `WORKDIR`, the current directory of this notebook. If the training is interrupted, run the cell again, and it resumes.
+# `fit` saves the state of the training and the model in the folder of the argument `workdir`, here `plain` in
+# `WORKDIR`. If the training is interrupted, run the cell again, and it resumes.
 
 # %%
 model, variables, history = fit(None, images, levels=LEVELS, steps=STEPS, workdir="plain")
@@ -277,16 +277,16 @@ for number, pixels in enumerate(as_pixels(test, levels=LEVELS)):
 # Change the values in the cell at the top. **Whenever you change one, choose a new `WORKDIR` as well**, restart the
 # kernel, and run all cells.
 #
-# - **A folder.** Set `FOLDER`. Its images lie in `train/CLASS/FILE` and `test/CLASS/FILE`, at least 48 and 32 of them,
-#   because the pictures above show so many. For another layout, or files with captions, see
+# - **A folder.** Set `FOLDER`. It needs at least 48 images in `train/CLASS/FILE` and 32 in `test/CLASS/FILE`, because
+#   the pictures above show so many. For another layout, or files with captions, see
 #   [Your own data](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/your_own_data.md).
 # - **No classes.** Write `labels=False` in both calls of `load`, and skip the section *Condition on the class*.
 # - **Arrays.** Replace the cell with `load` by definitions of `images`, `labels`, `test` and `test_labels`: integers of
-#   the shape [count, height, width, channels], square, and labels from 0. Skip the cell with `pixelcnn score`, which
-#   needs files.
+#   the shape [count, height, width, channels], square, and labels from 0. Set `SIZE` to their height and `LEVELS` to
+#   their number of levels. Skip the cell with `pixelcnn score`, which needs files.
 # - **`SIZE` and `LEVELS`.** Start with a small size, because the time of a training step grows with the number of
 #   pixels. `LEVELS` is the number of values of a pixel: 256 for photographs, 2 for drawings in black and white.
-# - **Keep the results in Colab.** Run `from google.colab import drive; drive.mount("/content/drive")`, and set
+# - **Keep the results in Colab.** First run `from google.colab import drive; drive.mount("/content/drive")`, and set
 #   `WORKDIR` to a folder of your Drive.
 
 # %% [markdown]

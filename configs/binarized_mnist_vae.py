@@ -1,4 +1,4 @@
-"""Binary MNIST by a VAE whose decoder starts from the published "binarized_mnist".
+"""Binary MNIST by a VAE whose decoder starts from the published "binarized_mnist_convolutional".
 
 Paper row: none (section 4). Bounds of PixelVAE (1611.05013) and VLAE (1611.02731): 79.02 and 79.03 nats.
 Command: python -m experiments.train --config=configs/binarized_mnist_vae.py --workdir=runs/binarized_mnist_vae
@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
     config.data.validation_split = "validation"
     config.model.update(features=48, head_features=48, dtype="bfloat16")
     config.optimizer.update(name="muon", learning_rate=3e-3, weight_decay=0.03)
-    config.train.start_from = "binarized_mnist"
+    config.train.start_from = "binarized_mnist_convolutional"
     config.train.reinitialise = ("vertical_h", "horizontal_h")  # its h is the view
     config.train.steps = 2_000
     config.train.update(batch_size=32, microbatch_size=4, ema_decay=0.998, eval_every=500)

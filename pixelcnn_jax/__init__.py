@@ -18,7 +18,7 @@ By task:
 - Compress without loss: ``quantise`` makes an integer model, with which ``compress`` and ``decompress`` work.
 - Measure the information in noisy images: ``information``.
 - Networks: ``GatedPixelCNN`` and its predecessors ``PixelCNN``, ``RowLSTM`` and ``DiagonalBiLSTM``. For a network of
-  your own: ``check_causal``, and ``register`` to save it.
+  your own: ``check_causal``, and ``register``, so that ``load_pretrained`` finds it.
 
 An argument with a wrong value raises ``InputError``, whose message says what to change.
 """

@@ -40,9 +40,9 @@ def sample(
     """Draws images from p(x | h, s), exactly.
 
     Drawing a batch from a ``GatedPixelCNN`` costs about as much as one forward pass, because what was computed for
-    earlier pixels is kept (Ramachandran et al. 2017). This works for every model with a ``Stream``, which all networks
-    of this package have except ``DiagonalBiLSTM``. For other modules, a whole forward pass is computed for every
-    sub-pixel, as in ``naive_sample``.
+    earlier pixels is kept (Ramachandran et al. 2017). This needs a network that can be computed pixel by pixel, by a
+    ``models.streaming.Stream``; all networks of this package can except ``DiagonalBiLSTM``. For other modules, a whole
+    forward pass is computed for every sub-pixel, as in ``naive_sample``.
 
     Args:
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
@@ -52,8 +52,8 @@ def sample(
         With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
         batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which reach a network of
-        this package as one-hot vectors and a network of your own as int32; a ``ConditionalModel`` takes what its
+      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. A network of this package
+        gets labels as one-hot vectors, and one of your own as int32. For a ``ConditionalModel``, pass what its
         conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: Images [batch, height, width, channels], or a single one with a batch axis of 1; their sub-pixels are
@@ -109,8 +109,8 @@ def sample_and_log_prob(
         With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
         batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which reach a network of
-        this package as one-hot vectors and a network of your own as int32; a ``ConditionalModel`` takes what its
+      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. A network of this package
+        gets labels as one-hot vectors, and one of your own as int32. For a ``ConditionalModel``, pass what its
         conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: Images [batch, height, width, channels], or a single one with a batch axis of 1; their sub-pixels are
@@ -191,8 +191,8 @@ def naive_sample(
         With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
         batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which reach a network of
-        this package as one-hot vectors and a network of your own as int32; a ``ConditionalModel`` takes what its
+      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. A network of this package
+        gets labels as one-hot vectors, and one of your own as int32. For a ``ConditionalModel``, pass what its
         conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: Images [batch, height, width, channels], or a single one with a batch axis of 1; their sub-pixels are

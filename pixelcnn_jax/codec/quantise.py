@@ -42,7 +42,7 @@ def quantise(
     by less than 0.001 bits/dim for the published models, and by 0.006 for a small model of simulated images of 16 bits.
 
     Args:
-      model: A ``GatedPixelCNN``, or a ``ConditionalModel`` of a ``GatedPixelCNN`` and a ``ConstantCondition``; that
+      model: A ``GatedPixelCNN`` without attention, or a ``ConditionalModel`` of one and a ``ConstantCondition``; that
         condition is added to the biases.
       variables: Its variables.
       images: Some hundred images typical of those to be compressed, of shape [count, height, width, channels]; they

@@ -17,17 +17,18 @@ reads the pixel itself; both are in ``layer["horizontal"]``. ``crossing`` and ``
 
 Training and sampling share the functions that compute a layer. Training passes whole images, and sampling one row or
 pixel at a time. A vertical convolution therefore takes the rows above its input as an argument, its ``memory``: zeros
-for a whole image, and in sampling the last rows that earlier calls of the layer have read. Only training calls the
-functions that shift or pad whole images, such as ``shift_down`` and ``horizontal_conv``.
+for a whole image, and in sampling the last rows that earlier calls of the layer have read. The functions that shift or
+pad whole images or rows, such as ``shift_down`` and ``horizontal_conv``, are not needed in the sampler of a Gated
+PixelCNN: it has ``horizontal_conv_valid`` and the columns to the left in its cache.
 
-Three words of the docstrings:
+For the docstrings you need to know:
 
 - A *colour* is a channel of a pixel. The colours of a pixel are predicted one after the other.
 - The *gate* is tanh(f) * sigmoid(g), and ``gates...`` in a shape stands for the axes that hold f and g: two axes,
   (2, features), or, in the forward pass on accelerators, a single axis of length 2 * features.
-- ``left`` and ``pixel`` are *split*: ``GatedPixelCNN.parameter_shapes`` declares one horizontal kernel, from which
-  ``models.colours.mask_params`` cuts both. It also masks ``pixel`` and ``out``, so that the features that predict a
-  colour depend neither on it nor on a later one.
+- ``left`` and ``pixel`` are parts of one kernel, which ``GatedPixelCNN.parameter_shapes`` declares and
+  ``models.colours.mask_params`` cuts in two. ``mask_params`` also masks ``pixel`` and ``out``: the features that
+  predict a colour see only the earlier colours of the pixel.
 """
 
 import math
@@ -317,8 +318,8 @@ def horizontal_layer(
     In training, this function is called once per layer, for whole images. In sampling, it is called once per layer and
     colour, for one pixel, and the terms of the earlier colours are split between two arguments:
 
-    - In the first layer, x is the constant 1, which tells pixels from padding, followed by the colours drawn so far.
-    - In the other layers, x is the features of the current colour only. ``pre_activation`` must already contain the
+    - In the first layer, x has a channel that is always 1 (padding has 0 there), and then the colours drawn so far.
+    - In the other layers, x has the features of the current colour only. ``pre_activation`` must already contain the
       products of ``pixel`` with the features of the earlier colours.
 
     Args:
@@ -327,8 +328,8 @@ def horizontal_layer(
         image.
       pre_activation: The sum of all other terms: those of the vertical stack, of the pixels to the left, of the bias
         and of the condition.
-      out: What the output of the 1x1 convolution ``layer["out"]`` starts from: its bias and, in sampling, its products
-        with the gated units of the earlier colours. The product with the gated units of this call is added.
+      out: The terms of the 1x1 convolution ``layer["out"]`` that are known before this call: its bias and, in sampling,
+        what the gated units of earlier colours contribute. This function adds what its own gated units contribute.
       residual: Whether x is added to the output, as in all layers but the first.
       drop: The dropout of the gated units.
 
