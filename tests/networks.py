@@ -32,7 +32,7 @@ OF_GATED = OF_ALL | {
     "two channels": (dict(levels=4, channels=2, features=17, layers=1, head_features=19), (3, 3), 0, 0),
     "h": (dict(levels=2, channels=3, features=24, layers=1), (3, 2), 5, 0),
     "s": (dict(levels=2, features=8, layers=2), (3, 4), 0, 3),
-    "attention": (dict(levels=3, features=8, layers=3, attention=1), (4, 3), 0, 0),
+    "attention": (dict(levels=3, features=8, layers=3, attention=1), (10, 2), 0, 0),
     "bfloat16": (dict(levels=2, channels=3, features=24, layers=1, dtype=jnp.bfloat16), (3, 2), 5, 3),
 }
 CASES = [(network, name) for network in NETWORKS for name in (OF_GATED if network is GatedPixelCNN else OF_ALL)]

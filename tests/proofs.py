@@ -104,7 +104,7 @@ def _gated_walk(model, pixels):
     horizontal = {p: _around(image, p, [0], range(-first, 0)) | vertical[p] for p in pixels}
     for layer in range(model.layers):
         if layer in model.attentions:
-            vertical = {p: frozenset().union(*(vertical[q] for q in pixels if q[0] <= p[0])) for p in pixels}
+            vertical = {p: frozenset().union(*(vertical[q] for q in pixels if 0 <= p[0] - q[0] < 32)) for p in pixels}
         vertical = {p: _around(vertical, p, range(-rest, 1), range(-rest, rest + 1)) for p in pixels}
         horizontal = {p: _around(horizontal, p, [0], range(-rest, 1)) | vertical[p] for p in pixels}
     return horizontal

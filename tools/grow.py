@@ -22,8 +22,8 @@ from pixelcnn_jax.pretrained import save_pretrained
 
 def grow(model: Any, variables: Any, key: jax.Array, **larger: int | None) -> tuple[Any, Any]:
     """Returns the model with larger ``features``, ``layers`` or ``head_features``, and its variables."""
-    if type(model) is not GatedPixelCNN:
-        raise InputError(f"Only a GatedPixelCNN can be grown, not a {type(model).__name__}.")
+    if type(model) is not GatedPixelCNN or model.attention:
+        raise InputError(f"Only a GatedPixelCNN without attention can be grown, not a {type(model).__name__}.")
     grown = model.clone(**{name: value for name, value in larger.items() if value})
     sizes, shape = condition_sizes(model, variables["params"]), (1, 8, 8)
     condition = {name: np.zeros((*shape[: 1 if name == "h" else 3], size)) for name, size in sizes.items()}

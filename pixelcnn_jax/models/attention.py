@@ -26,7 +26,7 @@ REACH = 32  # rows, the pixel's own row included
 KEYS, VALUES = 8, 32  # channels
 PERIODS = 8.0, 32.0  # of the sines and cosines of a position, in pixels
 POSITION = 2 * (1 + 2 * len(PERIODS))  # channels of a position
-BLOCKS = 4  # A quarter of the rows reads at a time, so that no array is [pixels, pixels].
+ROWS = 8  # read at a time, so that no array is [pixels, pixels]
 
 
 class Memory(NamedTuple):
@@ -35,12 +35,12 @@ class Memory(NamedTuple):
     Attributes:
       keys: Those of the rows above, zero for rows above the image.
       values: The same of the values.
-      row: The index of the next row in its image.
+      row: The index of the next row in its image, for each image, so that all parts are sharded alike.
     """
 
     keys: Float[Array, "batch remembered width _"]
     values: Float[Array, "batch remembered width _"]
-    row: Int[Array, " #batch"] | Int[np.ndarray, " #batch"]
+    row: Int[Array | np.ndarray, " #batch"]
 
 
 def attention_shapes(features: int) -> Params:
@@ -70,7 +70,7 @@ def no_rows(x: Features, *, remembered: int = 0) -> Memory:
     """
     batch, _, width, _ = x.shape
     keys, values = (jnp.zeros((batch, remembered, width, channels), x.dtype) for channels in (KEYS, VALUES))
-    return Memory(keys, values, jnp.zeros(batch, jnp.int32) if remembered else np.zeros(1, np.int32))
+    return Memory(keys, values, np.zeros(batch if remembered else 1, np.int32))
 
 
 def positions(row: Array | np.ndarray, width: int, dtype: DTypeLike) -> Float[Array, "#batch rows width position"]:
@@ -104,14 +104,14 @@ def attention(block: Params, x: Features, memory: Memory) -> tuple[Features, Mem
     """
     (_, rows, width, features), behind = x.shape, memory.keys.shape[1]
     kernel, exact = block["read"]["kernel"], accumulation_dtype(x.dtype)
-    row = memory.row[:, None] + np.arange(-behind, rows)[None]  # of everything in reach
+    row = memory.row[:, None] + np.arange(-behind, rows, dtype=np.int32)[None]  # of everything in reach
     projected = product(x, kernel[:features]) + product(positions(row[:, behind:], width, x.dtype), kernel[features:])
     query, key, value = jnp.split(add_bias(projected, block["read"]["bias"]), [KEYS, 2 * KEYS], axis=-1)
     query = query / math.sqrt(KEYS)
     keys, values = (jnp.concatenate(pair, axis=1) for pair in ((memory.keys, key), (memory.values, value)))
-    means, step = [], -(-rows // BLOCKS)
-    for first in range(0, rows, step):
-        last = min(first + step, rows)
+    means = []
+    for first in range(0, rows, ROWS):
+        last = first + ROWS
         window = slice(max(0, behind + first + 1 - REACH), behind + last)
         reads, is_read = row[:, behind + first : behind + last, None], row[:, None, window]
         allowed = (is_read <= reads) & (is_read > reads - REACH) & (is_read >= 0)

@@ -56,8 +56,8 @@ class GatedPixelCNN(Network):
         at least. A network in bfloat16 can distinguish at most 512 levels (without ``code_features``).
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
       attention: After every this many layers, the vertical stack attends to all pixels of its row and of the 31 rows
-        above, which widens the context beyond the filters (``models.attention``). 0 for the network of the paper, which
-        has none.
+        above, which widens the context beyond the filters (``models.attention``). It must be less than ``layers``,
+        since nothing would read an attention after the last layer. 0 for the network of the paper, which has none.
       linear_prediction: Whether the logistics of a mixture are centred on a linear prediction from the neighbouring
         pixels and earlier channels, with coefficients that the network computes. It helps with photographs. ``sample``
         computes such a model in float32 at least.
@@ -116,16 +116,16 @@ class GatedPixelCNN(Network):
             layers = layers if on_cpu else {name: merge_gates(layer) for name, layer in layers.items()}
             first_key, keys = (None, None) if keys is None else (keys[0], keys[1:])
             stacks = one_layer(True, condition, (shift_down(inputs), inputs), layers["first"], first_key)
-            for block, (start, end) in enumerate(pairwise((0, *self.attentions, self.layers)), start=-1):
-                if start:
-                    vertical, _ = attend(jax.tree.map(itemgetter(block), attentions), stacks[0], no_rows(stacks[0]))
-                    stacks = vertical, stacks[1]
+            for number, (start, end) in enumerate(pairwise((0, *self.attentions, self.layers))):
                 stacks, _ = jax.lax.scan(
                     lambda stacks, layer: (one_layer(False, condition, stacks, *layer), None),
                     stacks,
                     jax.tree.map(itemgetter(slice(start, end)), (layers["layers"], keys)),
                     unroll=on_cpu,
                 )
+                if end < self.layers:
+                    vertical, _ = attend(jax.tree.map(itemgetter(number), attentions), stacks[0], no_rows(stacks[0]))
+                    stacks = vertical, stacks[1]
             return stacks[1]
 
         on_cpu, elsewhere = partial(all_layers, on_cpu=True), partial(all_layers, on_cpu=False)
@@ -137,6 +137,8 @@ class GatedPixelCNN(Network):
         super().__post_init__()
         if self.linear_prediction and not self.mixture:
             raise InputError("linear_prediction must be False without a mixture, whose means it shifts.")
+        if self.attention and not 0 < self.attention < self.layers:
+            raise InputError(f"attention must be less than layers, {self.layers}, and 0 or more, got {self.attention}.")
 
     def head_outputs(self, images: ImagesLike, condition: Condition, *, deterministic: bool) -> HeadOutputs:
         outputs = super().head_outputs(images, condition, deterministic=deterministic)

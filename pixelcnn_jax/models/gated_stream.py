@@ -109,15 +109,17 @@ class GatedStream:
 
     def open_row(self, params: Params, rows: Rows, condition: Condition) -> tuple[Any, Rows]:
         x, condition = rows.last, jax.tree.map(lambda x: x.astype(self.model.dtype), condition)
-        crossings, remembered, memories = [], [], list(rows.attention)
+        crossings, remembered = [], []
+        memories: list[Memory] = []
         for index, (layer, memory) in enumerate(zip(params["rows"], rows.layers, strict=True)):
             above = vertical_layer(layer, x, memory, condition)
             crossings.append(above.crossing)
             remembered.append(above.memory)
             x = above.out
             if index in self.model.attentions:
-                number = self.model.attentions.index(index)
-                x, memories[number] = attention(params["attention"][number], x, memories[number])
+                number = len(memories)
+                x, attended = attention(params["attention"][number], x, rows.attention[number])
+                memories.append(attended)
         return (jnp.stack(crossings), rows.last), Rows(rows.last, remembered, memories)
 
     def close_row(self, params: Params, rows: Rows, above: Any, row: RowValues) -> Rows:

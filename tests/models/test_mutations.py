@@ -48,10 +48,6 @@ def attention_is_cached():
     assert_same(model, variables, (8, *shape))
 
 
-def attention_is_causal():
-    assert_causal(*build(GatedPixelCNN, "attention"))
-
-
 def causal(network):
     assert_causal(*build(network, "colour"))
 
@@ -132,11 +128,6 @@ def crossing_after_the_gate(right):
 @trap(attention_is_cached, gated_stream, "no_rows")
 def rows_above_the_image_are_read(right):
     return lambda *args, remembered: right(*args, remembered=remembered)._replace(row=np.full(8, remembered))
-
-
-@trap(attention_is_causal, gated_pixelcnn, "attention")
-def attention_reads_the_row_below(right):
-    return lambda block, x, memory: right(block, jnp.roll(x, -1, axis=1), memory)
 
 
 @trap(figure_2, gated_pixelcnn, "vertical_layer")
