@@ -171,8 +171,8 @@ def save_pretrained(
         it follows from ``classes``.
       image_shape: Height and width of its images, unless the card has an "image_spec".
       classes: Number of classes if h is a class label: the weights do not show whether h is a one-hot label or any
-        vector. If it is None, the card says that h is a vector, except for a network of this package with an
-        "image_spec" that has as many ``classes`` as h has entries.
+        vector. None takes h for a vector. One exception: a network of this package whose
+        "image_spec" has as many ``classes`` as h has entries; there h is taken for a label.
 
     Returns:
       Nothing.

@@ -51,8 +51,8 @@ def compress(
         memory, also set ``batch_size=1``.
       verify: Whether to decompress and compare before returning, which doubles the time.
       extra: Bytes of your own, to be stored in the container.
-      on_row: Called with the index of each row of a group or tile that is finished (eight rows at a time), for a
-        progress bar.
+      on_row: Called once for each finished row of a group or tile, with its index, for a progress bar; rows finish
+        eight at a time.
 
     Returns:
       The container, for ``decompress``.
@@ -88,7 +88,7 @@ class Uncoded(NamedTuple):
 def compress_sizes(
     model: nn.Module, variables: Variables, sizes: Sequence[Uncoded], *, verify: bool, on_row: OnRow | None
 ) -> list[bytes]:
-    """Compresses images of several sizes with few programs."""
+    """Compresses images of several sizes, which share compiled programs."""
     network, arrays, containers, conditions = integer_network(model), [], [], []
     for images, h, s, *_ in sizes:
         arrays.append(images := np.asarray(as_images(images, channels=network.channels, levels=network.levels)))
@@ -128,8 +128,8 @@ def decompress(
       group: Index of the one group of images to decompress; None for all.
       tile: Row and column of the one tile of the images to decompress, if they were compressed in tiles; None for all.
       max_subpixels: Number of sub-pixels above which a container is rejected, because the memory must hold them.
-      on_row: Called with the index of each row of a group or tile that is finished (eight rows at a time), for a
-        progress bar.
+      on_row: Called once for each finished row of a group or tile, with its index, for a progress bar; rows finish
+        eight at a time.
 
     Returns:
       Integers 0 to ``model.levels - 1`` of shape [count, height, width, channels]: uint8, or uint16 above 256 levels.

@@ -50,7 +50,8 @@ def quantise(
       h: Their class labels [count], or one-hot vectors [count, classes]; None for a model without a condition.
       s: Their maps [count, height, width, map_features]; None for a model without maps. The integer model clips a map
         to 1.5 times the largest value given here, in both directions, and rounds it to one of about 1,000 values in
-        this range (16,000 if the model has more than 4,096 levels). Maps of integers up to 341 (5,461) stay exact.
+        this range (16,000 if the model has more than 4,096 levels). Maps of integers stay exact up to 341, or up to
+        5,461 in models of more than 4,096 levels.
 
     Returns:
       The integer model and its variables. Keep both, because files can be decompressed only with them.
@@ -70,7 +71,7 @@ def quantise(
     folds = type(getattr(model, "network", None)) is GatedPixelCNN
     if folds and isinstance(model, ConditionalModel) and isinstance(model.conditioner, ConstantCondition):
         model, variables = _with_constant_h(model, variables)
-    most = MAX_LEVELS if model.mixture else 1 << SYMBOL_BITS
+    most = MAX_LEVELS if getattr(model, "mixture", 0) else 1 << SYMBOL_BITS
     if type(model) is not GatedPixelCNN or model.attention or model.levels > most:
         raise InputError(
             f"model must be a GatedPixelCNN without attention, with at most {1 << SYMBOL_BITS} levels, or {MAX_LEVELS} "
@@ -112,7 +113,7 @@ def _with_constant_h(model: ConditionalModel, variables: Variables) -> tuple[Gat
 
 @jax.jit(static_argnums=0)
 def _statistics(model: GatedPixelCNN, params: Params, images: Images, condition: Condition) -> Params:
-    """Collects per-channel statistics of rounded quantities."""
+    """Collects, for each channel, statistics of the values that will be rounded."""
     net = mask_params(model, params)
     x = encode(model, net, images)
     vertical = shift_down(x)

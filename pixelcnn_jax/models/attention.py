@@ -33,8 +33,8 @@ class Memory(NamedTuple):
     """What the next rows read.
 
     Attributes:
-      keys: Those of the rows above, zero for rows above the image.
-      values: The same of the values.
+      keys: The keys of the rows above; zero above the image.
+      values: Their values, likewise.
       row: The index of the next row in its image, for each image, so that all parts are sharded alike.
     """
 
@@ -50,7 +50,8 @@ def attention_shapes(features: int) -> Params:
       features: Number of features of the vertical stack.
 
     Returns:
-      The kernels and biases. Those of the output begin at zero, so that at first the network is that without attention.
+      The kernels and biases. The kernel and bias of the output start at zero, so that a new attention changes nothing
+      at first.
     """
     return {
         "read": affine((features + POSITION,), (2 * KEYS + VALUES,)),  # query, key and value

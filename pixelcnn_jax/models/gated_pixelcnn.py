@@ -55,9 +55,9 @@ class GatedPixelCNN(Network):
       dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
         at least. A network in bfloat16 can distinguish at most 512 levels (without ``code_features``).
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
-      attention: After every this many layers, the vertical stack attends to all pixels of its row and of the 31 rows
-        above, which widens the context beyond the filters (``models.attention``). It must be less than ``layers``,
-        since nothing would read an attention after the last layer. 0 for the network of the paper, which has none.
+      attention: Number of layers between two attentions of the vertical stack, less than ``layers``. Each pixel then
+        reads all pixels of its row and of the 31 rows above, which widens the context beyond the filters
+        (``models.attention``). 0 for the network of the paper, which has none.
       linear_prediction: Whether the logistics of a mixture are centred on a linear prediction from the neighbouring
         pixels and earlier channels, with coefficients that the network computes. It helps with photographs. ``sample``
         computes such a model in float32 at least.
@@ -149,7 +149,7 @@ class GatedPixelCNN(Network):
 
     @property
     def attentions(self) -> range:
-        """The numbers of stacked layers after which the vertical stack attends, never the last."""
+        """The layers after which the vertical stack attends, counted from 1 without the first layer; never the last."""
         return range(self.attention, self.layers, self.attention) if self.attention else range(0)
 
     @property
@@ -163,7 +163,7 @@ class GatedPixelCNN(Network):
 
 
 def layer_shapes(inputs: int, rows: int, columns: int, gates: tuple[int, int], *, gain: float = 4.0) -> Params:
-    """Declares a layer without h and s."""
+    """Declares the parameters of a layer, except those that read h and s."""
     return {
         "vertical": affine((rows, columns, inputs), gates, gain=gain),
         "crossing": {"kernel": Kernel(gates, gates)},

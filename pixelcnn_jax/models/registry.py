@@ -61,7 +61,7 @@ class ModelConfig:
     mixture: int = field(0, "number of discretised logistics; 0 for a softmax", min=0, max=2**12)
     point_masses: bool = field(False, "add point masses at both end levels to a mixture")
     linear_prediction: bool = field(False, "centre a mixture on a linear prediction from neighbours")
-    attention: int = field(0, "attend to the rows above after every this many layers; 0 never", min=0)
+    attention: int = field(0, "number of layers between two attentions; 0 for none", min=0)
     # No float16: it would need loss scaling.
     dtype: str = field("float32", "matmul dtype in training", choices=("float32", "bfloat16"))
     remat: bool = field(False, "recompute layers in the backward pass (rematerialisation)")
@@ -118,7 +118,8 @@ def describe(model: Any, *, defaults: bool = True) -> dict[str, Any]:
 
     Args:
       model: the model.
-      defaults: whether to list hyperparameters that have their default, which a later version may have more of.
+      defaults: whether to list hyperparameters that have their default value. Without them, the description stays the
+        same when a later version adds one.
     """
     if isinstance(model, Mapping):
         return {str(name): describe(part, defaults=defaults) for name, part in model.items()}
