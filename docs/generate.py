@@ -48,6 +48,7 @@ TOPICS = {
             "models.autoregressive": "Network",
             "models.streaming": "Stream",
             "models.layers": "",
+            "models.attention": "",
         },
     ),
     "conditions": Topic(
