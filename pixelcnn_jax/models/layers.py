@@ -17,9 +17,10 @@ reads the pixel itself; both are in ``layer["horizontal"]``. ``crossing`` and ``
 
 Training and sampling share the functions that compute a layer. Training passes whole images, and sampling one row or
 pixel at a time. A vertical convolution therefore takes the rows above its input as an argument, its ``memory``: zeros
-for a whole image, and in sampling the last rows that earlier calls of the layer have read. The functions that shift or
-pad whole images or rows, such as ``shift_down`` and ``horizontal_conv``, are not needed in the sampler of a Gated
-PixelCNN: it has ``horizontal_conv_valid`` and the columns to the left in its cache.
+for a whole image, and in sampling the last rows that earlier calls of the layer have read. The sampler of a Gated
+PixelCNN needs neither ``shift_down`` nor ``horizontal_conv``: it caches the columns to the left, and applies
+``horizontal_conv_valid`` to them. Between some layers, a network may also apply ``models.attention`` to the vertical
+stack.
 
 For the docstrings you need to know:
 
@@ -87,8 +88,9 @@ def vertical_conv(
 
     Args:
       kernel: Shape [kernel_rows, kernel_columns, features, gates...]. For filters of size n, it has n columns and
-        ceil(n/2) rows: the row itself and those above. The first layer must exclude the row itself. So its input is the
-        image shifted down by a row, and its kernel has floor(n/2) rows, which then cover only the rows above.
+        ceil(n/2) rows: the row itself and those above. Only the first layer reads pixels, so only it must exclude the
+        row itself: its input is the image shifted down by a row. Its kernel has floor(n/2) rows, as many as a filter of
+        size n has above its centre.
       x: The new rows, of shape [batch, rows, width, features].
       memory: The ``kernel_rows - 1`` rows above them.
 
@@ -315,10 +317,12 @@ def horizontal_layer(
 ) -> tuple[Float[Array, "batch height width out_features"], Float[Array, "batch height width out_features"]]:
     """Completes the horizontal pre-activation by the kernel ``pixel``, and computes the rest of the horizontal stack.
 
-    In training, this function is called once per layer, for whole images. In sampling, it is called once per layer and
-    colour, for one pixel, and the terms of the earlier colours are split between two arguments:
+    For whole images, this function is called once per layer. In sampling, it is called once per layer and colour, for
+    one pixel. Where the terms of the earlier colours then come from depends on the layer (their part of the 1x1
+    convolution is always in ``out``):
 
-    - In the first layer, x has a channel that is always 1 (padding has 0 there), and then the colours drawn so far.
+    - In the first layer, x has a channel that is 1 inside the image and 0 in the padding, so that the network can see
+      the border, and then the colours drawn so far.
     - In the other layers, x has the features of the current colour only. ``pre_activation`` must already contain the
       products of ``pixel`` with the features of the earlier colours.
 
