@@ -18,9 +18,7 @@ from pixelcnn_jax.pretrained import integer_model_of
 
 
 @click.command(cls=UserCommand, help=__doc__)
-@click.option(
-    "--model", "name", default="digits", show_default=True, help="A published model with an integer one."
-)
+@click.option("--model", "name", default="digits", show_default=True, help="A published model with an integer one.")
 @click.option("--counts", default="1,16,500", show_default=True, help="Numbers of images.")
 @click.option("--many", default=10_000, show_default=True, help="Images of the file from which one is decoded.")
 @click.option("--rounds", default=5, show_default=True, help="Number of times that each is timed.")
