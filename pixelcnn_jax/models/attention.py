@@ -1,8 +1,8 @@
 """Attention over the vertical stack, for context beyond the reach of the filters.
 
-Each pixel reads a weighted mean of values, over all pixels of its own row and of the ``REACH - 1`` rows above. A weight
-grows with the product of the query of the pixel that reads and the key of the pixel that is read. Queries, keys and
-values are linear in the features of the vertical stack and the position.
+Each pixel reads all pixels of its own row and of the ``REACH - 1`` rows above, as a weighted mean of their values. The
+weight of a pixel grows with the product of its key and the query of the pixel that reads. Queries, keys and values are
+linear in the features of the vertical stack and the position.
 
 This is causal without a mask inside a row: the vertical features of a row know only the rows above it. For the same
 reason it is cheap in sampling, once a row. As in ``layers``, what lies above the input is an argument, the memory. For
@@ -88,7 +88,7 @@ def positions(row: Array | np.ndarray, width: int, dtype: DTypeLike) -> Float[Ar
     places = jnp.broadcast_arrays(row[..., None], jnp.arange(width))
     scaled = [place.astype(accumulation_dtype(dtype))[..., None] for place in places]
     angles = [2 * math.pi * place / period for place in scaled for period in PERIODS]
-    channels = [place / 32 for place in scaled] + [f(angle) for angle in angles for f in (jnp.sin, jnp.cos)]
+    channels = [place / PERIODS[-1] for place in scaled] + [f(angle) for angle in angles for f in (jnp.sin, jnp.cos)]
     return jnp.concatenate(channels, axis=-1).astype(dtype)
 
 
