@@ -24,8 +24,7 @@
 # them as commands for a shell, too.
 #
 # The images are handwritten digits, so that you can run everything at once, in five to ten minutes on one CPU core. No
-# GPU is needed for images of this size. To use images of your own, change the values in one cell, as the section
-# *Images of your own* at the end says.
+# GPU is needed for images of this size. The section *Images of your own*, near the end, says what to change for yours.
 
 # %% [markdown]
 # The next cell installs the project with the optional packages for training (`train`). It does nothing if they are
@@ -34,13 +33,14 @@
 # %%
 import importlib.util
 
-if not all(map(importlib.util.find_spec, ["pixelcnn_jax", "sklearn"])):
+if not all(map(importlib.util.find_spec, ["pixelcnn_jax", "sklearn", "orbax"])):
     # !git clone --quiet https://github.com/pixelcnn-jax/pixelcnn-jax
     # %pip install --quiet "./pixelcnn-jax[train]"
     assert importlib.util.find_spec("pixelcnn_jax"), "The package could not be installed: see the message above."
 
 # %% [markdown]
-# For a first run, leave these values as they are. A pixel of the digits has one of 17 shades of grey.
+# For a first run, leave these values as they are. `LEVELS` is 17 because a pixel of the digits has one of 17 shades of
+# grey.
 
 # %% tags=["parameters"]
 FOLDER = None  # your folder, with the images in train/CLASS/FILE and test/CLASS/FILE; None takes handwritten digits
@@ -65,7 +65,7 @@ from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.data.pictures import as_levels, as_pixels, as_png, grid, save_grid
 
 os.makedirs(WORKDIR, exist_ok=True)
-folder = os.environ["FOLDER"] = os.path.abspath(FOLDER or f"{WORKDIR}/digits")  # commands see it as $FOLDER
+folder = os.environ["FOLDER"] = os.path.abspath(FOLDER or f"{WORKDIR}/digits")  # $FOLDER in the shell cells
 os.chdir(WORKDIR)
 
 
@@ -104,21 +104,23 @@ show(images[:: len(images) // 48][:48], rows=3)
 # `fit` trains a model on the array, here in about two minutes on one CPU core. With `None`, it chooses a network that
 # suits the images. While it trains, a progress bar shows the loss and the time that is left. A tenth of the images is
 # held out: `fit` does not train on them, but scores the model on them ten times, prints each score, and returns the
-# parameters with the best one. The unit of the scores is bits/dim, the number of bits that the model needs for a pixel
-# (and channel) on average. Lower is better. A model that knows nothing needs log2 17 = 4.09 bits for a pixel with 17
-# levels.
+# parameters with the best one. The unit of the scores is bits/dim: the number of bits that it would take, on average,
+# to store one channel of one pixel with the help of the model. Lower is better. A model that knows nothing needs log2
+# 17 = 4.09 bits for a pixel with 17 levels.
 #
-# `fit` saves the state of the training and the model in the folder of the argument `workdir`, here `plain` in
-# `WORKDIR`. If the training is interrupted, run the cell again, and it resumes.
+# `fit` saves the model and the state of the training in the folder that you pass as `workdir`, here `plain`. (It lies
+# in the folder `WORKDIR` from above, which is the current folder since then.) If the training is interrupted, run the
+# cell again, and it resumes.
 
 # %%
 model, variables, history = fit(None, images, levels=LEVELS, steps=STEPS, workdir="plain")
 
 # %% [markdown]
 # `history` has the scores as numbers. The curve of the held-out images becomes flat at the end of every training,
-# because the learning rate falls to zero. To learn whether a longer training helps, choose twice as many `STEPS` and a
-# new `WORKDIR`, and compare the best scores. Here, the curve of the training images lies above that of the held-out
-# images, because dropout is on in training and off in validation.
+# because the learning rate falls to zero. A flat end therefore does not mean that the model has learned all it can. To
+# find out, train with twice as many `STEPS` in a new `WORKDIR`, and compare the best scores. Here, the curve of the
+# training images lies above that of the held-out images, because `fit` trains a network with dropout if it sees each
+# image more than ten times, and there is no dropout in validation.
 
 # %%
 curves = {}
@@ -242,9 +244,9 @@ show(np.concatenate([originals, completed]), rows=4)
 # ## Compress
 # A model that predicts pixels well can also store them in few bits. To restore the images, a computer must compute
 # exactly the same probabilities as the one that compressed them. Therefore `quantise` first turns the network into one
-# that computes in integers. To find how large these integers become, it runs the network on typical images, of which
-# 500 are enough. The images are sorted by class, so the first 500 would lack some classes; we take every second image
-# instead. `compress` then makes a string of bytes, from which `decompress` restores the images exactly.
+# that computes in integers. To choose the scales of these integers, it runs the network on typical images; about 500
+# are enough. The images are sorted by class, so we take them at equal distances (here every second one) to have all
+# classes. `compress` then makes a string of bytes, from which `decompress` restores the images exactly.
 
 # %%
 integer, integers = quantise(model, variables, images[:: max(1, len(images) // 500)])
@@ -257,9 +259,8 @@ print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as 
 # %% [markdown]
 # Whoever decompresses needs the same model, so save it; `load_pretrained("codec")` loads it again. The command
 # `pixelcnn compress` compresses all images of a folder into one file, which also keeps their names (with the ending
-# `.png`). It never resizes or rounds an image. So each intensity in the folder must be one of the `LEVELS` values that
-# `as_pixels` returns, and the images should have the size of the training images, because the model predicts other
-# sizes less well. The next cell writes the test images in this form.
+# `.png`). It never resizes or rounds an image, so the files may only hold the `LEVELS` intensities that `as_pixels`
+# returns. Images of another size are allowed, but take more bits. The next cell writes the test images in this form.
 
 # %%
 save_pretrained("codec", integer, integers, image_shape=(SIZE, SIZE))
@@ -277,13 +278,14 @@ for number, pixels in enumerate(as_pixels(test, levels=LEVELS)):
 # Change the values in the cell at the top. **Whenever you change one, choose a new `WORKDIR` as well**, restart the
 # kernel, and run all cells.
 #
-# - **A folder.** Set `FOLDER`. It needs at least 48 images in `train/CLASS/FILE` and 32 in `test/CLASS/FILE`, because
-#   the pictures above show so many. For another layout, or files with captions, see
-#   [Your own data](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/your_own_data.md).
+# - **A folder.** Set `FOLDER`. The images lie in `train/CLASS/FILE` and `test/CLASS/FILE`. You need at least 48
+#   training images and 32 test images in all, because the pictures above show so many. For another layout, or files
+#   with captions, see [Your own data](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/your_own_data.md).
 # - **No classes.** Write `labels=False` in both calls of `load`, and skip the section *Condition on the class*.
-# - **Arrays.** Replace the cell with `load` by definitions of `images`, `labels`, `test` and `test_labels`: integers of
-#   the shape [count, height, width, channels], square, and labels from 0. Set `SIZE` to their height and `LEVELS` to
-#   their number of levels. Skip the cell with `pixelcnn score`, which needs files.
+# - **Arrays.** Replace the cell with `load` by definitions of `images`, `labels`, `test` and `test_labels`. The images
+#   are integers of the shape [count, height, width, channels], where height and width are equal. The labels are
+#   integers [count] from 0. Set `SIZE` to their height and `LEVELS` to their number of levels. Skip the cell with
+#   `pixelcnn score`, which needs files.
 # - **`SIZE` and `LEVELS`.** Start with a small size, because the time of a training step grows with the number of
 #   pixels. `LEVELS` is the number of values of a pixel: 256 for photographs, 2 for drawings in black and white.
 # - **Keep the results in Colab.** First run `from google.colab import drive; drive.mount("/content/drive")`, and set
@@ -291,14 +293,13 @@ for number, pixels in enumerate(as_pixels(test, levels=LEVELS)):
 
 # %% [markdown]
 # ## What to try next
-# - **A better model.** First double the steps, until that no longer helps. Then see
-#   [which model and which size](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/sizes.md)
-#   suit your images, and what makes
+# - **A better model.** First double the steps, until that no longer helps. Then see [which model and which
+#   size](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/sizes.md) suit your images, and what makes
 #   [training quick](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/quick_training.md).
 # - **Long trainings.** The training command writes a report with samples and scores, resumes, and augments images:
 #   [Getting started](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/getting_started.md#train).
-# - **More from a model.**
-#   [Sampling](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/sampling.md) has temperature and guidance,
+# - **More from a model.** [Sampling](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/sampling.md) has
+#   temperature and guidance,
 #   [Conditioning](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/conditioning.md) has maps, sentences and
 #   sets of images as conditions, and
 #   [Likelihoods](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/likelihoods.md) says with what you can

@@ -1,10 +1,11 @@
-"""CIFAR-10 with 32 levels by an auto-encoder with m = 10, small enough for two CPU cores.
+"""CIFAR-10 with 32 levels by an auto-encoder whose h has m = 10 entries, small enough for two CPU cores.
 
 Paper row: figure 6 (ImageNet 32x32, m = 10 and 100), no numbers.
 Command: python -m experiments.train --config=configs/cifar10_autoencoder.py --workdir=runs/cifar10_autoencoder
   --config.train.microbatch_size=2
 Time: 14 minutes, one shared Intel Xeon core, 2026-11-29.
-Result: test 2.922 bits/dim given h, 44.9 nats more given another image's h; linear probe 31.5 % (MSE encoder 26.0 %).
+Result: test 2.922 bits/dim given h, 44.9 nats more given another image's h. A linear classifier of h recognises 31.5 %
+of the test images; of the h of an auto-encoder trained on squared error, 26.0 %.
 Samples are textures.
 """
 

@@ -1,4 +1,4 @@
-"""Counts below 512 in a folder of larger images, such as TIFFs of 512x512: patches of 32x32, Muon.
+"""Patches of 32x32 from a folder of larger images, such as TIFFs of 512x512, whose pixels are counts below 512.
 
 Paper row: none.
 Command: python -m experiments.train --config=configs/measurements.py --workdir=runs/measured

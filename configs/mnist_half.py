@@ -1,6 +1,6 @@
 """MNIST binarised at half: the unconditional baseline.
 
-Paper row: none; published binary MNIST is configs/predecessors.py.
+Paper row: none. Published figures are of another binarisation, that of configs/predecessors.py.
 Command: python -m experiments.train --config=configs/mnist_half.py --workdir=runs/mnist_half
   --config.train.microbatch_size=2
 Time: 30 minutes, one shared Intel Xeon core, 2026-11-29.

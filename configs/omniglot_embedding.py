@@ -3,7 +3,8 @@
 Paper row: section 3.3 embeds faces, no numbers.
 Command: python -m experiments.train --config=configs/omniglot_embedding.py --workdir=runs/omniglot_embedding
 Time: 10 minutes, one shared Intel Xeon core, 2026-11-29.
-Result: on 106 unseen characters AUC 0.979, equal error rate 0.072, verification rate 0.644 at FAR 0.01.
+Result, deciding whether two drawings show the same of 106 unseen characters: AUC 0.979, equal error rate 0.072; 64.4 %
+of equal pairs are accepted where 1 % of unequal pairs are.
 """
 
 from configs import ConfigDict, default_config

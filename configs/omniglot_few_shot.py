@@ -1,15 +1,16 @@
-"""Omniglot, 28x28: drawings of a character given 0 to 9 examples, of unseen alphabets.
+"""Omniglot, 28x28: drawings of a character given 0 to 9 examples of it, tested on unseen alphabets.
 
 Paper row: none; "solely from a single example" (section 4).
 Command: python -m experiments.train --config=configs/omniglot_few_shot.py --workdir=runs/omniglot_few_shot
   --config.data.dataset=omniglot28 --config.few_shot.report_episodes=1000
-  omniglot28 (tools.omniglot28) holds the arrays of github.com/sbos/gmn. TFDS's omniglot, the default, has 6 to 11 %
-  less ink; not run.
+  omniglot28 (tools.omniglot28 makes it; pass its folder as --config.data.data_dir) holds the arrays of
+  github.com/sbos/gmn. Without these flags, the config uses TFDS's omniglot, whose drawings have 6 to 11 % less ink;
+  that was not run.
 Time: 43 minutes (144,000 drawings, 8.7 epochs), report 21, one partly shared AMD EPYC core, 2026-11-28.
 Result: 67.16 nats without examples, 58.98 given one, 54.85 given nine (1,318 drawings of 659 test characters): the
-published "omniglot_few_shot"; underfits. 20-way Bayes accuracy, 1,000 episodes, across alphabets: 89.3 % from one
-example (90.8 % if p(example | image) counts, too), 98.3 % from five. Within one alphabet: 76.5 % (78.6 %), 91.5 %.
-Without rotations, 245,000 drawings: 67.97, 60.02, 56.30 nats; overfits.
+published "omniglot_few_shot"; underfits. 20-way Bayes accuracy over 1,000 episodes of mixed alphabets: 89.3 % from one
+example, 98.3 % from five. Within one alphabet: 76.5 and 91.5 %. If p(example | image) is added to the score, one
+example gives 90.8 and 78.6 %. Without rotations, 245,000 drawings: 67.97, 60.02, 56.30 nats; overfits.
 """
 
 from configs import ConfigDict, default_config

@@ -5,7 +5,8 @@ Command: python -m experiments.train --config=configs/omniglot_pairs.py --workdi
   --config.train.microbatch_size=2
   --config.embedding_conditional.embedder=runs/omniglot_embedding (of configs/omniglot_embedding.py)
 Time: 54 minutes, one busy Intel Xeon core, 2026-11-29.
-Result: 69.2 % of 400 samples of 20 unseen characters are nearest to their own (chance 5 %).
+Result: of 400 samples of 20 unseen characters, the embeddings of 69.2 % are nearest to the character they were drawn
+for (chance 5 %).
 """
 
 from configs import ConfigDict, omniglot_embedding

@@ -1,7 +1,8 @@
 """The experiments, by name: modules that define the functions of ``Recipe``, and the command that trains them.
 
-``paper`` holds those of the paper, ``extensions`` what goes beyond it, ``shared`` parts of them that are no
-experiments. Imports the library, and the library imports nothing of it. Read ``train.py`` first, the command.
+``paper`` has the experiments of the paper, ``extensions`` has others (``ising`` is a command of its own), and
+``shared`` has code that several of them use. This package imports the library, and the library imports nothing of it.
+Read ``train.py`` first, the command.
 """
 
 import importlib

@@ -12,7 +12,7 @@ from pixelcnn_jax.pretrained import name_of
 
 
 def next_commands(workdir: Path) -> list[str]:
-    """Lists commands that use the model of a run, as a shell takes them."""
+    """Lists commands that use the model of a run, to be typed in a shell; for a class of your own, a line of Python."""
     run, card = (try_read_json(workdir / name) for name in ("config.json", "model.json"))
     python, commands = interpreter(), list[str]()
     data, network = run["config"]["data"], card.get("networks", {})

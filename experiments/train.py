@@ -7,7 +7,8 @@ The same command resumes.
 
 --dry_run in place of --workdir prints parameters, memory and FLOPs of a step, and the time of the training.
 For several hosts, with a shared workdir, prefix the command by srun or mpirun, or run it on each host of a TPU slice.
-Elsewhere run it on each with --coordinator=HOST:PORT --processes=N --process=I, where HOST is that of process 0.
+On other machines, start it on each host with --coordinator=HOST:PORT --processes=N --process=I. HOST is the host of
+process 0, N the number of processes, and I the number of this one, from 0.
 """
 
 import os

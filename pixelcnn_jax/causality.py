@@ -27,9 +27,9 @@ def check_causal(
 ) -> None:
     """Checks that a network is autoregressive: that the logits of a sub-pixel depend only on earlier sub-pixels.
 
-    In some random images, the value of each sub-pixel is changed in turn by ``levels // 2``. This costs a forward pass
-    for each sub-pixel. No logit of that sub-pixel or of an earlier one may then change by more than 1e-5 + 1e-5
-    |logit|. A smaller leak, or one that these images do not show, is not found.
+    In ``shape[0]`` random images, each sub-pixel in turn is changed by ``levels // 2``, modulo ``levels``. This costs a
+    forward pass for each sub-pixel. No logit of that sub-pixel or of an earlier one may then change by more than 1e-5 +
+    1e-5 |logit|. A smaller leak, or one that these images do not show, is not found.
 
     Args:
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
@@ -44,7 +44,7 @@ def check_causal(
       Nothing.
 
     Raises:
-      InputError: If the logits of a sub-pixel depend on itself or a later one, or are NaN.
+      InputError: If the logits of a sub-pixel depend on itself or a later one, or are NaN or infinite.
 
     Example:
       >>> import jax

@@ -37,8 +37,9 @@ def log_prob(
       variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
       images: Integers 0 to ``model.levels - 1``, or bool, of shape [batch, height, width, channels]; the last axis may
         be missing if there is one channel.
-      h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
-        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
+      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. Pass labels as integers:
+        a network of this package receives them as one-hot vectors, and your own network as int32. For a
+        ``ConditionalModel``, pass what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
 
     Returns:
@@ -88,8 +89,9 @@ def nll(
       variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
       images: Integers 0 to ``model.levels - 1``, or bool, of shape [batch, height, width, channels]; the last axis may
         be missing if there is one channel. Under ``jit``, values out of range are not noticed.
-      h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
-        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
+      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. Pass labels as integers:
+        a network of this package receives them as one-hot vectors, and your own network as int32. For a
+        ``ConditionalModel``, pass what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       key: PRNG key of the dropout; None, the default, disables it.
       mask: A bool array [batch, height, width, channels], of which any axis may have length 1, true at the sub-pixels
@@ -130,8 +132,9 @@ def bits_per_dim(
       variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
       images: Integers 0 to ``model.levels - 1``, or bool, of shape [batch, height, width, channels]; the last axis may
         be missing if there is one channel.
-      h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
-        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
+      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. Pass labels as integers:
+        a network of this package receives them as one-hot vectors, and your own network as int32. For a
+        ``ConditionalModel``, pass what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
 
     Returns:

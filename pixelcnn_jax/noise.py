@@ -29,7 +29,7 @@ class Poisson:
     """
 
     def entropy(self, clean: Any) -> Float64[np.ndarray, "..."]:
-        """Computes the exact entropy of a Poisson variable.
+        """Computes the entropy of a Poisson variable, to within 2e-7 nats.
 
         Args:
           clean: The expected counts.
@@ -102,7 +102,7 @@ class BernoulliFlips:
     """A binary symmetric channel: each black or white sub-pixel is inverted with the same probability.
 
     Attributes:
-      probability: Between 0 and 1, both excluded.
+      probability: The probability of an inversion, from 0 to 1.
     """
 
     probability: float
@@ -133,10 +133,10 @@ def as_counts(measured: np.ndarray | Array, *, sigma: float) -> tuple[UInt16[np.
       sigma: Standard deviation of their noise, in their unit.
 
     Returns:
-      Levels of type uint16, and the noise in levels.
+      Levels of type uint16, and their noise, ``Gaussian(4.0)``, since a step is a quarter of sigma.
 
     Raises:
-      InputError: If values are not finite or span more than 65,536 steps, or sigma is not positive.
+      InputError: If values are not finite or span more than 65,535 steps (65,536 levels), or sigma is not positive.
     """
     x = np.asarray(measured, np.float64)
     steps = (x - x.min()) * (STEPS / sigma if sigma > 0 else math.nan)

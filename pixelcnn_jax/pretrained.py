@@ -81,14 +81,14 @@ def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrain
     """Loads a trained model, and checks its weights against the SHA-256 in its card.
 
     Args:
-      name: A published name, the folder of a run, a .safetensors file with its card beside it, or
-        "hf://OWNER/NAME@REVISION" for one on the Hugging Face Hub. Write "./NAME" for a path that is also a published
-        name.
+      name: A published name, the folder of a run or of ``save_pretrained``, a .safetensors file with its card (a JSON
+        file of the same name) beside it, or "hf://OWNER/NAME" or "hf://OWNER/NAME@REVISION" for one on the Hugging Face
+        Hub. Write "./NAME" for a path that is also a published name.
       model: The network, or a dict of networks, needed only if the class is your own and is not registered with
         ``register``. None builds what the card describes.
 
     Returns:
-      The model, its variables and its card.
+      The model, its variables and its card: a dict of scores, settings and, as "image_spec", the ``ImageSpec``.
 
     Raises:
       InputError: If there is no such model, or its files are damaged, hold NaN, or cannot be loaded by this version.
@@ -166,19 +166,20 @@ def save_pretrained(
       model: A network, a ``ConditionalModel``, or a dict of networks. If its class is your own, ``register`` the class.
       variables: Its variables; for a dict of networks, a dict by the same names. bfloat16 is stored as float32.
       card: A dict to keep with the model: JSON values, and an ``ImageSpec`` (size, channels, levels and classes of the
-        images) as "image_spec". Missing fields are added, and those that describe the network and its weights are
-        written anew. The field "density" names what is modelled, such as "p(x|y)" for class labels y; if it is missing,
-        it follows from ``classes``.
-      image_shape: Height and width of its images, unless the card has an "image_spec".
-      classes: Number of classes if h is a class label: the weights do not show whether h is a one-hot label or any
-        vector. None takes h for a vector. One exception: a network of this package whose
-        "image_spec" has as many ``classes`` as h has entries; there h is taken for a label.
+        images) as "image_spec". The fields "format", "networks", "image_spec", "parameters", "dtype" and "sha256" are
+        always written by this function. The field "density" names what is modelled, such as "p(x|y)" for class labels
+        y; if it is missing, it follows from ``classes``.
+      image_shape: Height and width of its images, for a single model whose card has no "image_spec".
+      classes: Number of classes if h is a class label, and None if h is any other vector, since the weights do not show
+        which. (For a network of this package, None also means a label if the "image_spec" of the card has as many
+        ``classes`` as h has entries.)
 
     Returns:
       Nothing.
 
     Raises:
-      InputError: If neither ``image_shape`` nor an "image_spec" is given, or the name of a variable has a dot.
+      InputError: If neither ``image_shape`` nor an "image_spec" is given (of a dict of networks, only the latter
+        counts), the card cannot be stored as JSON, or the name of a variable has a dot.
 
     Example:
       >>> import tempfile

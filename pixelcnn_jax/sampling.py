@@ -1,4 +1,4 @@
-"""Exact ancestral sampling with a cache, and without one as the reference."""
+"""Exact ancestral sampling: with a cache, and a slow version without one to check it against."""
 
 from collections.abc import Callable
 from functools import partial
@@ -37,30 +37,30 @@ def sample(
     guidance: Scalar = 0.0,
     on_row: OnRow | None = None,
 ) -> Int[Array, "batch height width channels"]:
-    """Draws images from p(x | h, s), exactly.
+    """Draws images from p(x | h, s), exactly unless ``temperature`` or ``guidance`` is set.
 
     Drawing a batch from a ``GatedPixelCNN`` costs about as much as one forward pass, because what was computed for
-    earlier pixels is kept (Ramachandran et al. 2017). This needs a network that can be computed pixel by pixel, by a
-    ``models.streaming.Stream``; all networks of this package can except ``DiagonalBiLSTM``. For other modules, a whole
+    earlier pixels is kept (Ramachandran et al. 2017). Keeping it needs a ``models.streaming.Stream``, which computes
+    the network pixel by pixel. All networks of this package but ``DiagonalBiLSTM`` have one. For other modules, a whole
     forward pass is computed for every sub-pixel, as in ``naive_sample``.
 
     Args:
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
         fields ``levels`` and ``channels``.
       variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
-      key: One PRNG key, or a key per image. With one key, the noise of an image depends on its place in the batch.
-        With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
-        batch.
+      key: One PRNG key, or a key per image. With one key, the noise of an image depends on its place in the batch. With
+        a key per image, images with equal keys get equal noise in any batch. If the keys are spread over several
+        devices (sharded), so is the batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. A network of this package
-        gets labels as one-hot vectors, and one of your own as int32. For a ``ConditionalModel``, pass what its
-        conditioner reads. None for a model without a condition.
+      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. Pass labels as integers:
+        a network of this package receives them as one-hot vectors, and your own network as int32. For a
+        ``ConditionalModel``, pass what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
-      observed: Images [batch, height, width, channels], or a single one with a batch axis of 1; their sub-pixels are
-        kept where ``mask`` is true.
-      mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis may have length 1. If
-        the observed pixels come first in raster order (row by row from the top, each from left to right), the samples
-        follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
+      observed: Images [batch, height, width, channels], or a single one with a batch axis of 1, given together with
+        ``mask``; their sub-pixels are kept where it is true.
+      mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis of length 1 is
+        broadcast. If the observed pixels come first in raster order (row by row from the top, each from left to right),
+        the samples follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022): the logits are (1 + w) times those given
         the condition minus w times those without. The model must have been trained with conditions dropped at random.
@@ -105,19 +105,19 @@ def sample_and_log_prob(
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
         fields ``levels`` and ``channels``.
       variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
-      key: One PRNG key, or a key per image. With one key, the noise of an image depends on its place in the batch.
-        With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
-        batch.
+      key: One PRNG key, or a key per image. With one key, the noise of an image depends on its place in the batch. With
+        a key per image, images with equal keys get equal noise in any batch. If the keys are spread over several
+        devices (sharded), so is the batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. A network of this package
-        gets labels as one-hot vectors, and one of your own as int32. For a ``ConditionalModel``, pass what its
-        conditioner reads. None for a model without a condition.
+      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. Pass labels as integers:
+        a network of this package receives them as one-hot vectors, and your own network as int32. For a
+        ``ConditionalModel``, pass what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
-      observed: Images [batch, height, width, channels], or a single one with a batch axis of 1; their sub-pixels are
-        kept where ``mask`` is true.
-      mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis may have length 1. If
-        the observed pixels come first in raster order (row by row from the top, each from left to right), the samples
-        follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
+      observed: Images [batch, height, width, channels], or a single one with a batch axis of 1, given together with
+        ``mask``; their sub-pixels are kept where it is true.
+      mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis of length 1 is
+        broadcast. If the observed pixels come first in raster order (row by row from the top, each from left to right),
+        the samples follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022): the logits are (1 + w) times those given
         the condition minus w times those without. The model must have been trained with conditions dropped at random.
@@ -187,19 +187,19 @@ def naive_sample(
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
         fields ``levels`` and ``channels``.
       variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
-      key: One PRNG key, or a key per image. With one key, the noise of an image depends on its place in the batch.
-        With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
-        batch.
+      key: One PRNG key, or a key per image. With one key, the noise of an image depends on its place in the batch. With
+        a key per image, images with equal keys get equal noise in any batch. If the keys are spread over several
+        devices (sharded), so is the batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. A network of this package
-        gets labels as one-hot vectors, and one of your own as int32. For a ``ConditionalModel``, pass what its
-        conditioner reads. None for a model without a condition.
+      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. Pass labels as integers:
+        a network of this package receives them as one-hot vectors, and your own network as int32. For a
+        ``ConditionalModel``, pass what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
-      observed: Images [batch, height, width, channels], or a single one with a batch axis of 1; their sub-pixels are
-        kept where ``mask`` is true.
-      mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis may have length 1. If
-        the observed pixels come first in raster order (row by row from the top, each from left to right), the samples
-        follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
+      observed: Images [batch, height, width, channels], or a single one with a batch axis of 1, given together with
+        ``mask``; their sub-pixels are kept where it is true.
+      mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis of length 1 is
+        broadcast. If the observed pixels come first in raster order (row by row from the top, each from left to right),
+        the samples follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022): the logits are (1 + w) times those given
         the condition minus w times those without. The model must have been trained with conditions dropped at random.

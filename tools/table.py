@@ -53,8 +53,8 @@ def short_row(name: str) -> dict[str, str]:
     score = f"{test[measure]:.{2 if measure == 'nats' else 3}f} {'nats' if measure == 'nats' else 'bits/dim'}"
     data = f"{card['density']}, {test['data'].partition(' ')[0]}"
     others = sorted((value, who) for who, of, _, value in card["config"]["train"]["published"] if of == "test")
-    best_first = "<br>".join(f"{value} {re.sub(r' [(][0-9.]+[)]', '', who)}" for value, who in others)  # no arXiv ids
-    return {"model": f"`{name}`", "density and data": data, "here": score, "published, best first": best_first}
+    papers = "<br>".join(f"{value} {re.sub(r' [(][0-9.]+[)]', '', who)}" for value, who in others)  # no arXiv ids
+    return {"model": f"`{name}`", "density and data": data, "here": score, "PixelCNNs and PixelRNNs in papers": papers}
 
 
 def rows_of(name: str) -> list[dict[str, str]]:

@@ -32,9 +32,10 @@ def compress(
 ) -> bytes:
     """Compresses images losslessly, to about -log2 p(x | h, s) bits.
 
-    Any machine can decompress the result, since an integer model computes the same probabilities everywhere. Images are
-    coded in groups of ``batch_size``, which can be decompressed one by one. In addition to the bits of the images, a
-    file has about 80 bytes, and at least 5 for each group.
+    Other machines can decompress the result, since an integer model computes the same probabilities everywhere (a
+    machine that cannot, because its products in float32 are not exact, says so). Images are coded in groups of
+    ``batch_size``, which can be decompressed one by one. In addition to the bits of the images, a file has about 80
+    bytes, and at least 5 for each group.
 
     Args:
       model: An ``IntegerPixelCNN``, from ``quantise`` or a published name that ends in ``_integer``.
@@ -50,16 +51,18 @@ def compress(
         decompressed alone, and beside the images themselves, only some tiles at a time take memory. For the least
         memory, also set ``batch_size=1``.
       verify: Whether to decompress and compare before returning, which doubles the time.
-      extra: Bytes of your own, to be stored in the container.
-      on_row: Called once for each finished row of a group or tile, with its index, for a progress bar; rows finish
-        eight at a time.
+      extra: Bytes of your own, to be stored in the container; ``pixelcnn_jax.codec.container.unpack(data).extra`` reads
+        them.
+      on_row: Called for each finished row of a group or tile, with its index, for a progress bar; rows finish eight at
+        a time, and with ``verify`` each finishes twice.
 
     Returns:
       The container, for ``decompress``.
 
     Raises:
-      InputError: If the model is not an integer model, if an argument does not fit it, or if there are more than 2**28
-        sub-pixels.
+      InputError: If the model is not an integer model, if an argument does not fit it, if there are more than 2**28
+        sub-pixels or rows of more than 65,536 pixels without tiles, or if this machine does not compute float32
+        products exactly.
 
     Example:
       >>> from sklearn.datasets import load_digits
@@ -126,7 +129,8 @@ def decompress(
       s: The maps that ``compress`` was given; if ``group`` is given, only those of its images, and if ``tile`` is
         given, only the part in the tile.
       group: Index of the one group of images to decompress; None for all.
-      tile: Row and column of the one tile of the images to decompress, if they were compressed in tiles; None for all.
+      tile: (row, column) of the one tile of the images to decompress, counted in tiles from (0, 0), if they were
+        compressed in tiles; None for all.
       max_subpixels: Number of sub-pixels above which a container is rejected, because the memory must hold them.
       on_row: Called once for each finished row of a group or tile, with its index, for a progress bar; rows finish
         eight at a time.

@@ -63,7 +63,7 @@ class IntegerPixelCNN(GatedPixelCNN):
         return frequencies.log_of_frequency(counts, distribution.total_bits).sum(axis=-1)
 
     def integer_outputs(self, images: Images, condition: Condition) -> tuple[frequencies.Distribution, HeadOutputs]:
-        """Computes the distribution and head outputs in parallel."""
+        """Computes the outputs of the head for whole images, and what turns them into frequencies."""
         images = as_images(images, channels=self.channels, levels=self.levels)
         net, stream = prepare(self, self.parameters(images, *condition)), IntegerStream(self)
         outputs, _ = stream.read_rows(net, stream.first_rows(net, len(images), images.shape[2]), images, condition)
@@ -71,7 +71,7 @@ class IntegerPixelCNN(GatedPixelCNN):
 
     @property
     def total_bits(self) -> int:
-        """Frequencies of a symbol sum to two to this power."""
+        """The frequencies of all values of a symbol add up to ``2**total_bits``."""
         return (frequencies.IntegerMixture if self.mixture else frequencies.IntegerSoftmax).total_bits
 
     @nn.nowrap

@@ -42,11 +42,11 @@ def quantise(
     by less than 0.001 bits/dim for the published models, and by 0.006 for a small model of simulated images of 16 bits.
 
     Args:
-      model: A ``GatedPixelCNN`` without attention, or a ``ConditionalModel`` of one and a ``ConstantCondition``; that
-        condition is added to the biases.
+      model: A ``GatedPixelCNN`` without attention, of at most 4,096 levels unless it has a mixture; or a
+        ``ConditionalModel`` of such a network and a ``ConstantCondition``, whose effect is added to the biases.
       variables: Its variables.
-      images: Some hundred images typical of those to be compressed, of shape [count, height, width, channels]; they
-        decide the ranges of the integers.
+      images: A few hundred images like those to be compressed, of shape [count, height, width, channels]; they
+        determine the ranges of the integers.
       h: Their class labels [count], or one-hot vectors [count, classes]; None for a model without a condition.
       s: Their maps [count, height, width, map_features]; None for a model without maps. The integer model clips a map
         to 1.5 times the largest value given here, in both directions, and rounds it to one of about 1,000 values in

@@ -19,13 +19,14 @@ class Dataset:
     """One split: integer images by index, prepared for a model.
 
     Attributes:
-      example: reads an image by its index, not yet transformed, with its label if there is one. Of a set of patches, it
-        also returns the "corner" at which ``get`` cuts the patch.
-      count: number of images.
-      spec: shape, levels and classes.
-      description: such as "mnist 3.0.1 train[:50000], resized to 32x32".
-      dynamic_levels: number of levels to binarise dynamically.
-      scan: pixel order, a key of ``SCANS``.
+      example: Reads an image by its index, with its label if there is one. It is resized and converted, but not yet
+        cut, binarised at random, augmented and ordered, as ``get`` returns it. Of a set of patches, it also returns the
+        "corner" at which ``get`` cuts the patch.
+      count: Number of images.
+      spec: Shape, levels and classes.
+      description: Such as "mnist 3.0.1 train[:50000], resized to 32x32".
+      dynamic_levels: Number of levels of images that ``get`` binarises at random; None if it does not.
+      scan: Pixel order, a key of ``SCANS``.
     """
 
     example: Reader
@@ -52,12 +53,16 @@ class Dataset:
         return self.take(np.arange(count) * len(self) // count, f"{self.description}, {count} of them")
 
     def get(self, index: int, *, seed: int, augment: Augment | None = None) -> Example:
-        """Draws an example: cropped at random in training, binarised if dynamic, augmented, and ordered by ``scan``.
+        """Draws an example: cut if it is a patch, binarised if that is random, augmented, and ordered by ``scan``.
 
         Args:
-          index: epoch * len(self) + image index.
-          seed: of the random numbers.
-          augment: in training, applied to the upright image.
+          index: The epoch times ``len(self)`` plus the index of the image.
+          seed: Seed of the random numbers.
+          augment: In training, a function of the image before its pixels are ordered by ``scan``; a patch is then cut
+            at random. None otherwise; a patch is then cut at its place in the grid.
+
+        Returns:
+          A dict with "image", of shape [height, width, channels], and whatever else ``example`` reads.
         """
         example = self.example(index % self.count)
         image, corner = example["image"], example.pop("corner", None)
@@ -95,12 +100,12 @@ def stack(examples: Sequence[Example]) -> Example:
 
 
 def read_all(dataset: Dataset) -> Example:
-    """Reads all images and labels as one batch."""
+    """Reads all images as "image", int32 [count, height, width, channels], and labels, if any, as "label" [count]."""
     return stack([dataset.get(index, seed=0) for index in range(len(dataset))])
 
 
 def take_images(dataset: Dataset, count: int) -> Int[np.ndarray, "count height width channels"]:
-    """Reads ``count`` images, evenly spaced, repeated if fewer."""
+    """Reads ``count`` evenly spaced images; if the data set has fewer, they are repeated."""
     images = read_all(dataset.subset(count))["image"]
     return images[np.arange(count) % len(images)]
 

@@ -92,13 +92,17 @@ def load(dataset: str, split: str, **options: Any) -> Dataset:
     """Loads a split, e.g. `load("mnist", "train[:50000]", binarize="dynamic")`.
 
     Args:
-      dataset: "digits", "folder", "array", or a TFDS name such as "mnist:3.0.1".
-      split: a name, a part ("train[-10%:]"), or classes by name or index ("train where label is 3 or 5",
+      dataset: "digits", "mnist_scenes/32x32", "folder", "array", or a TFDS name, e.g. "mnist:3.0.1".
+      split: A name, a part ("train[-10%:]"), or classes by name or index ("train where label is 3 or 5",
         "train where label is below 100[:90%]").
-      **options: other fields of DataConfig.
+      **options: Fields of ``config.data``, such as data_dir, resize or labels (docs/config.md). Those that split or
+        augment images have no effect here.
+
+    Returns:
+      The images, as ``read_all`` reads them.
 
     Raises:
-      InputError: if any is not available.
+      InputError: If the data set, split, labels or captions are not available, or an option is unknown.
     """
     if options.get("data_dir") is not None:
         options["data_dir"] = str(options["data_dir"])

@@ -104,7 +104,7 @@ def grid(images: Grid, *, levels: int, gap: int = 1) -> UInt8[np.ndarray, "grid_
       gap: The number of grey pixels between the images and around the grid.
 
     Returns:
-      Intensities 0 to 255 of shape [height, width, colours], uint8.
+      Intensities 0 to 255 of shape [grid_height, grid_width, colours], uint8.
     """
     images = np.asarray(images)
     if images.shape[-1] != 3:
@@ -122,7 +122,7 @@ def grid(images: Grid, *, levels: int, gap: int = 1) -> UInt8[np.ndarray, "grid_
 
 
 def save_grid(path: pathlib.Path, images: Grid, *, levels: int) -> None:
-    """Writes a grid of images as a PNG file, enlarged to about 640 pixels.
+    """Writes a grid of images as a PNG file, enlarged by a whole factor to about 640 pixels along its longer side.
 
     Args:
       path: The file, which is replaced if it exists.

@@ -42,13 +42,15 @@ def on_one_device(tree: Any) -> Any:
 
 
 def use_all_cores(parts: int = 0, *, processes: int = 1) -> None:
-    """Makes each CPU core a device and keeps freed memory.
+    """Makes each CPU core a JAX device, and keeps freed memory in the process (see ``keep_memory``).
 
     Call before the first array: the device count is fixed once JAX is in use. Runs with different device counts differ
     by rounding, as the gradient is summed in a different order.
 
     Args:
-      parts: number of microbatches, or images, that the devices divide evenly; may lower the number of devices.
+      parts: Number of microbatches, or images, in a batch; the number of devices is lowered until it divides it. 0
+        uses all cores.
+      processes: Number of processes that share a batch.
     """
     keep_memory()
     if "JAX_NUM_CPU_DEVICES" in os.environ:
@@ -75,9 +77,10 @@ def keep_memory() -> None:
 
 
 def keep_programs() -> None:
-    """Enables JAX's compilation cache in the user's cache, one folder per jaxlib version and processor.
+    """Enables JAX's compilation cache below ~/.cache/pixelcnn-jax, in a folder for each jaxlib version and processor.
 
-    ``JAX_COMPILATION_CACHE_DIR`` names another folder, ``JAX_ENABLE_COMPILATION_CACHE=0`` disables it.
+    ``XDG_CACHE_HOME`` replaces ~/.cache, ``JAX_COMPILATION_CACHE_DIR`` names another folder, and
+    ``JAX_ENABLE_COMPILATION_CACHE=0`` disables it.
     """
     if jax.config.values["jax_compilation_cache_dir"] is not None:
         return

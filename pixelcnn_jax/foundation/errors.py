@@ -10,8 +10,8 @@ NOT_FINITE = "The logits are NaN or infinite: the parameters have diverged, or h
 class InputError(ValueError):
     """What the package raises for a mistake of its caller, a damaged file or a missing one.
 
-    The message says what happened and what to do. The commands print it without a traceback. Control characters in
-    it are escaped, and long values are cut.
+    The message says what happened and what to do. The commands print it without a traceback. Control characters in it
+    are escaped, and a long message is cut in the middle.
 
     Example:
       >>> from pixelcnn_jax import InputError, load_pretrained

@@ -5,8 +5,8 @@ weight of a pixel grows with the product of its key and the query of the pixel t
 linear in the features of the vertical stack and the position.
 
 This is causal without a mask inside a row: the vertical features of a row know only the rows above it. For the same
-reason it is cheap in sampling, once a row. As in ``layers``, what lies above the input is an argument, the memory. For
-a whole image it is empty, and in sampling it holds the keys and values of the last rows.
+reason, sampling computes it only once a row, which is cheap. As in ``layers``, what lies above the input is an
+argument, the memory. For a whole image it is empty, and in sampling it holds the keys and values of the last rows.
 """
 
 import math
@@ -35,7 +35,8 @@ class Memory(NamedTuple):
     Attributes:
       keys: The keys of the rows above; zero above the image.
       values: Their values, likewise.
-      row: The index of the next row in its image, for each image, so that all parts are sharded alike.
+      row: The index of the next row. If rows are remembered, it is given once per image, although all are equal, so
+        that it can be sharded as the keys are.
     """
 
     keys: Float[Array, "batch remembered width _"]

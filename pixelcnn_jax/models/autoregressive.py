@@ -43,12 +43,13 @@ class Network(nn.Module):
         multiple of 1/256.
       code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing. 0
         embeds nothing: levels are read as intensities.
-      mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517).
+      mixture: Number of discretised logistic distributions whose mixture is the prediction (PixelCNN++, 1701.05517).
         Use it for many levels. 0 predicts a softmax over the levels.
       point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
         images with plain black or white areas.
-      dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
-        at least. A network in bfloat16 can distinguish at most 512 levels (without ``code_features``).
+      dtype: Type of the operands of matrix products, "float32" (the default), "bfloat16", "float16" or "float64".
+        Logits are float32 at least. A network in bfloat16 can distinguish at most 512 levels (without
+        ``code_features``).
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
     """
 
@@ -127,7 +128,7 @@ class Network(nn.Module):
         """Draws the parameters if the module is being initialised, and otherwise reads them.
 
         Args:
-          images: Images as in a call of the network; only their shape matters.
+          images: Images as in a call of the network, such as zeros of type int; only their shape matters.
           h: A vector for each image, if the network is to read one.
           s: A map for each image, if the network is to read one.
 
@@ -135,7 +136,8 @@ class Network(nn.Module):
           The parameters, as declared by ``parameter_shapes``.
 
         Raises:
-          InputError: If h or s is missing, or given although the parameters have no kernels for it.
+          InputError: If h or s is missing, or given although the parameters have no kernels for it, or if images are
+            not integers or bools in range.
         """
         condition = Condition(h, s)
         as_images(images, channels=self.channels, levels=self.levels)
@@ -194,7 +196,8 @@ class Network(nn.Module):
           condition: h and s; the kernels that read one of them are declared only if it is not None.
 
         Returns:
-          A tree of ``Kernel``, in the structure of the parameters.
+          A nested dict of ``pixelcnn_jax.models.parameters.Kernel`` (the input and output axes of each array), in the
+          structure of the parameters.
         """
         raise NotImplementedError
 

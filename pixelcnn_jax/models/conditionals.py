@@ -79,8 +79,8 @@ def next_conditional(cache: Cache, previous: Integer[Array, " batch"]) -> tuple[
 
     Args:
       cache: From ``init_cache``, or from the call before.
-      previous: The values that were chosen for the sub-pixel of the call before, of shape [batch]; not used at the
-        first.
+      previous: The values that were chosen for the sub-pixel of the call before, of shape [batch]; at the first call,
+        any integers, such as zeros.
 
     Returns:
       Log-probabilities in nats of all levels, of shape [batch, levels], and the cache for the next call. After the last

@@ -48,12 +48,13 @@ class GatedPixelCNN(Network):
         multiple of 1/256.
       code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing. 0
         embeds nothing: levels are read as intensities.
-      mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517).
+      mixture: Number of discretised logistic distributions whose mixture is the prediction (PixelCNN++, 1701.05517).
         Use it for many levels. 0 predicts a softmax over the levels.
       point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
         images with plain black or white areas.
-      dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
-        at least. A network in bfloat16 can distinguish at most 512 levels (without ``code_features``).
+      dtype: Type of the operands of matrix products, "float32" (the default), "bfloat16", "float16" or "float64".
+        Logits are float32 at least. A network in bfloat16 can distinguish at most 512 levels (without
+        ``code_features``).
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
       attention: Number of layers between two attentions of the vertical stack, less than ``layers``. Each pixel then
         reads all pixels of its row and of the 31 rows above, which widens the context beyond the filters
@@ -149,7 +150,7 @@ class GatedPixelCNN(Network):
 
     @property
     def attentions(self) -> range:
-        """The layers after which the vertical stack attends, counted from 1 without the first layer; never the last."""
+        """The layers that an attention follows, where layer 1 is the one after the first layer; never the last."""
         return range(self.attention, self.layers, self.attention) if self.attention else range(0)
 
     @property

@@ -35,7 +35,17 @@ Index = Int[Array, ""] | int
 
 @dataclasses.dataclass(frozen=True)
 class ImageSpec:
-    """Image format of a data set or model."""
+    """Image format of a data set or model.
+
+    Attributes:
+      height: Number of rows.
+      width: Number of columns.
+      channels: Number of channels of a pixel.
+      levels: Number of intensity levels of a sub-pixel, 2 to 65,536.
+      classes: Number of classes; None without class labels.
+      words: The vocabulary of captions; None without captions.
+      class_names: The names of the classes; None if they are only numbered.
+    """
 
     height: int = field(dataclasses.MISSING, "rows", min=1)
     width: int = field(dataclasses.MISSING, "columns", min=1)

@@ -16,20 +16,21 @@ A layer has two stacks. It is a dict of parameters, which are named as in this d
 reads the pixel itself; both are in ``layer["horizontal"]``. ``crossing`` and ``out`` are 1x1 convolutions.
 
 Training and sampling share the functions that compute a layer. Training passes whole images, and sampling one row or
-pixel at a time. A vertical convolution therefore takes the rows above its input as an argument, its ``memory``: zeros
-for a whole image, and in sampling the last rows that earlier calls of the layer have read. The sampler of a Gated
-PixelCNN needs neither ``shift_down`` nor ``horizontal_conv``: it caches the columns to the left, and applies
-``horizontal_conv_valid`` to them. Between some layers, a network may also apply ``models.attention`` to the vertical
-stack.
+pixel at a time. A vertical convolution therefore has an argument ``memory``, the rows above its input. They are zero
+for a whole image and for the first row of a sample; later in sampling, they are the rows that earlier calls of the
+layer have read. Two functions are for whole images only: the sampler of a Gated PixelCNN computes a row from the row
+above it, so that nothing needs ``shift_down``, and in place of ``horizontal_conv`` it applies ``horizontal_conv_valid``
+to cached columns. Between some layers, a network may also apply ``models.attention`` to the vertical stack.
 
 For the docstrings you need to know:
 
 - A *colour* is a channel of a pixel. The colours of a pixel are predicted one after the other.
-- The *gate* is tanh(f) * sigmoid(g), and ``gates...`` in a shape stands for the axes that hold f and g: two axes,
-  (2, features), or, in the forward pass on accelerators, a single axis of length 2 * features.
+- The *gate* is tanh(f) * sigmoid(g), where f and g are the two halves of a pre-activation. ``gates...`` in a shape
+  stands for the axes that hold them. These are two axes, (2, features); in the forward pass on accelerators, they are
+  one axis of length 2 * features.
 - ``left`` and ``pixel`` are parts of one kernel, which ``GatedPixelCNN.parameter_shapes`` declares and
-  ``models.colours.mask_params`` cuts in two. ``mask_params`` also masks ``pixel`` and ``out``: the features that
-  predict a colour see only the earlier colours of the pixel.
+  ``models.colours.mask_params`` cuts in two. The features are divided into a group for each colour, and ``mask_params``
+  also masks ``pixel`` and ``out``, so that no group reads its own colour or a later one of the pixel.
 """
 
 import math
@@ -88,9 +89,9 @@ def vertical_conv(
 
     Args:
       kernel: Shape [kernel_rows, kernel_columns, features, gates...]. For filters of size n, it has n columns and
-        ceil(n/2) rows: the row itself and those above. Only the first layer reads pixels, so only it must exclude the
-        row itself: its input is the image shifted down by a row. Its kernel has floor(n/2) rows, as many as a filter of
-        size n has above its centre.
+        ceil(n/2) rows: the row itself and those above. The first layer differs, because it reads the image and must not
+        see the row itself: its input is the image shifted down by a row, and its kernel has floor(n/2) rows, as many as
+        a filter of size n has above its centre.
       x: The new rows, of shape [batch, rows, width, features].
       memory: The ``kernel_rows - 1`` rows above them.
 
@@ -261,9 +262,8 @@ class VerticalOutput(NamedTuple):
 
     Attributes:
       pre_activation: The output of the convolution with its bias, before the condition is added.
-      crossing: The part of the horizontal pre-activation that does not depend on the pixels of the current row: the
-        output of the 1x1 convolution ``crossing``, which reads ``pre_activation``, plus the bias and the condition of
-        the horizontal stack.
+      crossing: The horizontal pre-activation as far as the rows above determine it: the 1x1 convolution
+        ``layer["crossing"]`` of ``pre_activation``, plus the bias and the condition of the horizontal stack.
       out: The gated output, which the next layer reads.
       memory: The rows that the next call needs.
     """
@@ -318,13 +318,13 @@ def horizontal_layer(
     """Completes the horizontal pre-activation by the kernel ``pixel``, and computes the rest of the horizontal stack.
 
     For whole images, this function is called once per layer. In sampling, it is called once per layer and colour, for
-    one pixel. Where the terms of the earlier colours then come from depends on the layer (their part of the 1x1
-    convolution is always in ``out``):
+    one pixel. In sampling, what the earlier colours of the pixel contribute to the 1x1 convolution is in ``out``. What
+    they contribute to the pre-activation comes from different places:
 
-    - In the first layer, x has a channel that is 1 inside the image and 0 in the padding, so that the network can see
-      the border, and then the colours drawn so far.
-    - In the other layers, x has the features of the current colour only. ``pre_activation`` must already contain the
-      products of ``pixel`` with the features of the earlier colours.
+    - In the first layer, from x. Its channels are a constant 1 (0 in the padding, which shows the border) and the
+      colours drawn so far.
+    - In the other layers, from ``pre_activation``, which must already contain the products of ``pixel`` with the
+      features of the earlier colours. x has the features of the current colour only.
 
     Args:
       layer: The parameters of a layer; in sampling, the part of them that computes one colour.

@@ -48,7 +48,10 @@ def class_named(name: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The network of a run; ``levels`` and ``channels`` come from the data."""
+    """The network of a run: the name of its class, and its attributes as ``GatedPixelCNN`` explains them.
+
+    Levels and channels come from the data.
+    """
 
     network: str = field("GatedPixelCNN", "class of the network", choices=NETWORKS)
     features: int = field(64, "hidden channels per stack, p in the paper (and h in 1601.06759)", max=2**20)

@@ -40,9 +40,9 @@ class Experiment(NamedTuple):
         another loss.
       density: The density that is learned, such as "p(x|y)".
       caption: The caption of the grid of pictures.
-      facts: What else the card of the model says. "guidance" is False if no condition was dropped in training. "views"
-        is for a network whose h says how an image was flipped, transposed or shifted (its view): it lists the views
-        that were trained, as indices of ``data.views.views``.
+      facts: What else the card of the model says. "guidance" is False if it is known that no condition was dropped in
+        training. "views" is for a network whose h says how an image was flipped, transposed or shifted (its view): it
+        lists the views that were trained, as indices of ``data.views.views``.
       picture_levels: The number of intensity levels of the pictures; None for that of the data.
     """
 
@@ -73,9 +73,9 @@ class Recipe(NamedTuple):
         ``prepare(config, splits) -> prepared``.
       picture_source: Chooses what the pictures of the experiment start from, such as images to reconstruct,
         ``picture_source(config, splits) -> source``.
-      report: Computes figures of the trained model, ``report(config, experiment, splits, params) -> figures``, a dict
-        by name, or None. ``params`` include what ``prepare`` returned. Figures may be numbers or arrays of NumPy or
-        JAX; NaN and infinity are stored as None.
+      report: Computes figures of the trained model, ``report(config, experiment, splits, params) -> figures``. It
+        returns them as a dict by name, or None for no figures. ``params`` include what ``prepare`` returned. Figures
+        may be numbers or arrays of NumPy or JAX; NaN and infinity are stored as None.
       Config: The dataclass of the experiment's own settings, the section of the config that has the experiment's name.
     """
 

@@ -96,9 +96,9 @@ def fit(
     Args:
       model: None chooses a ``GatedPixelCNN`` with 8 layers of 32 features. It predicts a softmax for up to 32 levels,
         and for more levels a mixture of 8 logistics with point masses. Its dropout is 0.2 if training takes more than
-        ten epochs, and otherwise 0. For other sizes, pass a ``ModelConfig``, whose levels and channels follow from the
-        images. A network may be one of this package, a ``ConditionalModel``, or any Linen module from images to logits
-        with the fields ``levels`` and ``channels``.
+        ten epochs, and otherwise 0. For other sizes, pass a ``ModelConfig``, which has the attributes of a network
+        except levels and channels; these follow from the images. A network may be one of this package, a
+        ``ConditionalModel``, or any Linen module from images to logits with the fields ``levels`` and ``channels``.
       images: Integers 0 to ``levels - 1``, or bool, of shape [count, height, width, channels] or, for one channel,
         [count, height, width].
       h: The condition, one row per image: vectors [count, condition] of any dtype, or class labels [count], integers or
@@ -106,14 +106,16 @@ def fit(
         ``ConditionalModel`` takes what its conditioner reads. None for p(x).
       s: Maps [count, height, width, map_features]; None for a model without maps.
       levels: Number of intensity levels of a sub-pixel. None takes that of the model, and otherwise 2 for bool, 256 for
-        uint8 and 65,536 for uint16.
-      validation: Fraction of the images to hold out, chosen at random, or the indices of those to hold out.
+        uint8 and 65,536 for uint16. For images of other dtypes, pass it or a model that has it.
+      validation: Fraction of the images to hold out at random, above 0 and below 1, or the indices of the images to
+        hold out; at least one must be held out.
       steps: Number of training steps. The learning rate falls to zero over all of them, so to train for less time,
         lower ``steps`` rather than interrupt.
       key: PRNG key of the initial parameters, the held-out images, the order of the images and dropout. None is
         ``jax.random.key(0)``.
       variables: Variables to start from, for example those of a published model; None draws new ones.
-      batch_size: Number of images of a step, a multiple of the number of devices times ``microbatch_size``, if given.
+      batch_size: Number of images of a step. It must be a multiple of the number of devices or, with
+        ``microbatch_size``, of the product of both.
       microbatch_size: Number of images per gradient computation on each device; gradients are accumulated. For 28x28 or
         larger images on a CPU, use 1 or 2. None computes the gradient of the whole batch at once.
       learning_rate: Largest learning rate of the schedule.

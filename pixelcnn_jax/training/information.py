@@ -20,8 +20,8 @@ class Information(NamedTuple):
 
     All entropies are in bits per pixel; those of the channels of a pixel are added up. The interval says how much the
     figure would differ for other images of the same kind, if the images are independent, which patches of one image are
-    not. It omits the gap of the model: an imperfect model finds the measurements less predictable than they are, so its
-    entropy is too large and ``bits`` is an upper bound.
+    not. It does not include the error of the model: an imperfect model finds the measurements less predictable than
+    they are, so that ``entropy``, and therefore ``bits``, is an upper bound.
 
     Attributes:
       bits: Estimate of I(X; Y), ``entropy - noise_entropy``.
@@ -69,7 +69,8 @@ def information(
       The information in bits per pixel, its interval and both entropies.
 
     Raises:
-      InputError: If images do not fit the model, ``clean`` differs in shape, or a likelihood is NaN.
+      InputError: If images do not fit the model, ``clean`` differs in shape, or a likelihood or an entropy of the noise
+        is not finite.
 
     Example:
       >>> import numpy as np

@@ -78,7 +78,7 @@ class ConditionalModel(nn.Module):
         """Draws the parameters of both modules.
 
         Args:
-          images: Images as in a call; only their shape matters.
+          images: Images as in a call, such as zeros of type int; only their shape matters.
           h: What the conditioner takes.
         """
         getattr(self.network, "parameters", self.network)(images, **self.condition(h, len(images)).given())

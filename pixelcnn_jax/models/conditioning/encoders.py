@@ -53,7 +53,9 @@ def normalised_groups(features: int) -> int:
 
 
 class Encoder(nn.Module):
-    """A convolutional encoder from an image to a vector h (section 2.4).
+    """A convolutional encoder from an image to a vector (section 2.4).
+
+    It is no ``conditioner``: call it yourself, and pass its output as h.
 
     Attributes:
       outputs: Length of the vector.

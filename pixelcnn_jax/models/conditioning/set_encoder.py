@@ -23,7 +23,7 @@ class SetEncoder(nn.Module):
       levels: Number of intensity levels of a sub-pixel.
       max_examples: Largest number of examples.
       features: Number of channels at half and at quarter resolution; the second is also the width of the attention.
-      heads: Number of attention heads.
+      heads: Number of attention heads, a divisor of ``features[1]``.
     """
 
     shape: tuple[int, int, int]

@@ -18,14 +18,15 @@ from pixelcnn_jax.models.inputs import Tokens, Variables
 class TextEncoder(nn.Module):
     """A network from a sentence to a map, by attention from the positions of the image to the words.
 
-    What a word says depends on the word alone; where it applies also depends on its neighbours: the attention's values
-    are word embeddings, its keys are computed by a bidirectional GRU. A learned token stands for "no word".
+    The values of the attention are computed from each word alone, so what a word says does not depend on its
+    neighbours. The keys are computed by a bidirectional GRU, so where it applies does. A learned token stands for "no
+    word".
 
     Attributes:
       shape: Height, width and number of channels of the map; height and width are those of the images.
       words: The vocabulary; token i + 1 is word i, and token 0 pads.
       features: Width of the embeddings, of the GRU in each direction, and of the attention.
-      heads: Number of attention heads.
+      heads: Number of attention heads, a divisor of ``features``.
     """
 
     shape: tuple[int, int, int]
@@ -109,7 +110,7 @@ class TextEncoder(nn.Module):
           Tokens of shape [sentences, length], padded to the longest sentence.
 
         Raises:
-          InputError: If a word is not in the vocabulary.
+          InputError: If a word is not in the vocabulary, or a sentence has no words.
         """
         length = max(len(split_words(sentence)) for sentence in sentences)
         return np.stack([tokenise(sentence, self.words, length=length) for sentence in sentences])

@@ -37,12 +37,13 @@ class PixelCNN(residual.ResidualNetwork):
         multiple of 1/256.
       code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing; 0
         reads intensities.
-      mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517).
+      mixture: Number of discretised logistic distributions whose mixture is the prediction (PixelCNN++, 1701.05517).
         Use it for many levels. 0 predicts a softmax over the levels.
       point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
         images with plain black or white areas.
-      dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
-        at least. A network in bfloat16 can distinguish at most 512 levels (without ``code_features``).
+      dtype: Type of the operands of matrix products, "float32" (the default), "bfloat16", "float16" or "float64".
+        Logits are float32 at least. A network in bfloat16 can distinguish at most 512 levels (without
+        ``code_features``).
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
 
     Example:

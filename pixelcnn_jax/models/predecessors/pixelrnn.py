@@ -42,12 +42,13 @@ class RowLSTM(ResidualNetwork):
         multiple of 1/256.
       code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing; 0
         reads intensities.
-      mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517).
+      mixture: Number of discretised logistic distributions whose mixture is the prediction (PixelCNN++, 1701.05517).
         Use it for many levels. 0 predicts a softmax over the levels.
       point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
         images with plain black or white areas.
-      dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
-        at least. A network in bfloat16 can distinguish at most 512 levels (without ``code_features``).
+      dtype: Type of the operands of matrix products, "float32" (the default), "bfloat16", "float16" or "float64".
+        Logits are float32 at least. A network in bfloat16 can distinguish at most 512 levels (without
+        ``code_features``).
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
 
     Example:
@@ -90,10 +91,10 @@ class RowLSTM(ResidualNetwork):
 class DiagonalBiLSTM(ResidualNetwork):
     """The Diagonal BiLSTM of van den Oord et al. 2016 (1601.06759, section 3.2): two LSTMs along the diagonals.
 
-    It sees all earlier sub-pixels but one: the last channel of the rightmost pixel of the row above, unless the first
-    convolution reaches that pixel. This gap is part of the paper's definition. It is called, conditioned and trained as
-    ``GatedPixelCNN`` is; the conditions h and s enter the input-to-state convolutions. It has no cache, so that
-    sampling reruns the network for each sub-pixel.
+    It may miss one earlier sub-pixel, the last channel of the rightmost pixel of the row above, which it sees only
+    where the first convolution reaches that pixel. This gap is part of the paper's definition. It is called,
+    conditioned and trained as ``GatedPixelCNN`` is; the conditions h and s enter the input-to-state convolutions. It
+    has no cache, so that sampling reruns the network for each sub-pixel.
 
     Attributes:
       levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.
@@ -109,12 +110,13 @@ class DiagonalBiLSTM(ResidualNetwork):
         multiple of 1/256.
       code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing; 0
         reads intensities.
-      mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517).
+      mixture: Number of discretised logistic distributions whose mixture is the prediction (PixelCNN++, 1701.05517).
         Use it for many levels. 0 predicts a softmax over the levels.
       point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
         images with plain black or white areas.
-      dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
-        at least. A network in bfloat16 can distinguish at most 512 levels (without ``code_features``).
+      dtype: Type of the operands of matrix products, "float32" (the default), "bfloat16", "float16" or "float64".
+        Logits are float32 at least. A network in bfloat16 can distinguish at most 512 levels (without
+        ``code_features``).
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
 
     Example:
