@@ -9,8 +9,8 @@ Commands, in order:
   --config.class_conditional.classifier=runs/cifar10_classifier
 Time: 46 minutes (38,400 images), classifier 5, one shared AMD EPYC core with AVX512_BF16, 2026-12-01.
 Result: test 3.100 bits/dim, validation 3.101 and train 3.069 (1,000 images each): the published "cifar10_classes".
-Bayes accuracy 54.5 % (2,000 test images). Class accuracy of 2,000 samples 22.3 %, with guidance 2 51.4 %, with 4 68.2 %, of
-test images 77.3 %. The classifier was trained afterwards (--config.class_conditional.classifier=None).
+Bayes accuracy 54.5 % (2,000 test images). Class accuracy of 2,000 samples 22.3 %, with guidance 2 51.4 %, with 4
+68.2 %, of test images 77.3 %. The classifier was trained afterwards (--config.class_conditional.classifier=None).
 """
 
 from configs import ConfigDict, cifar10

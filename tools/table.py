@@ -75,8 +75,8 @@ def rows_of(name: str) -> list[dict[str, str]]:
             "published": published(card, split),
             "network": f"{model['network']}, {model['layers']} layers of {model['features']}",
             **training_of(card),
-            "hardware": card["hardware"],
-            "command": f"`{card['command']}`",
+            "hardware of the last training": card["hardware"],
+            "last command": f"`{card['command']}`",
         }
         for split in ("test", "validation")
         if split in scores

@@ -29,7 +29,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 class Config:
     """Fields of ``config.ablations``."""
 
-    variant: str = field("whole", "what differs from the full network", choices=VARIANTS)
+    variant: str = field("whole", f"what differs: {', '.join(VARIANTS)}", choices=VARIANTS)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:

@@ -22,7 +22,7 @@ class Config:
     """Fields of ``config.unconditional``."""
 
     augment: float = field(0.0, "fraction of training images to augment", min=0, max=1)
-    views: tuple[int, ...] = field((), "augmentations, as indices of data.views.views; empty for all", min=1)
+    views: tuple[int, ...] = field((), "indices of the augmentations in data.views.views; empty for all", min=1)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:

@@ -45,7 +45,7 @@ def compress(
 ) -> None:
     """Compress image files losslessly into one file.
 
-    A published name stands for its integer version, if it has one (digits for digits_integer). That computes the same
+    If a published model has an integer version, that is used: digits means digits_integer. That computes the same
     probabilities on every machine, so any machine can decompress the file.
     """
     options.check_output(output)

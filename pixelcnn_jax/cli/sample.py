@@ -34,7 +34,7 @@ PARTS = {"bottom": (1, None), "top": (0, None), "left": (None, 0), "right": (Non
 @click.option("--share", type=float, default=0.5, help="Fraction of height or width to hide.")
 @options.output_option("PNG to write")
 @options.label_option
-@click.option("--count", type=click.IntRange(1, 1024), help="Images (per class). [default: 64; 8 completions; 10 each]")
+@click.option("--count", type=click.IntRange(1, 1024), help="How many. [default: 64; 8 completions; 10 of each class]")
 @click.option("--temperature", type=float, default=1.0, help="Sampling temperature.")
 @click.option("--guidance", type=float, default=0.0, help="Guidance weight; the model must be trained for it.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Random seed.")
@@ -56,9 +56,8 @@ def sample(
     """Draw images into a grid.
 
     CONDITION is a sentence for p(x|caption), or image files for p(x|examples). Class-conditional models draw a row per
-    class. A completion is an exact sample of the model only if the hidden part is the last that the model draws (the
-    bottom, unless data.scan was set), with temperature 1 and without guidance. Completions by a model of codes are
-    never exact.
+    class. A completion is an exact sample of the model if you hide the bottom (or, if data.scan was set, what is
+    drawn last), with temperature 1 and without guidance. Completions by a model of codes are never exact.
     """
     if not 0 < share < 1:
         raise InputError(f"--share must be between 0 and 1, got {share}.")

@@ -38,7 +38,7 @@ class DataConfig(Preparation):
     shift: int = field(0, "maximum translation of training images in pixels, zero-padded", min=0)
     images_per_class: int = field(1, "number of images of one class that follow each other in a batch", min=1)
     max_examples: int = field(0, "maximum number of same-class examples per image", min=0)
-    min_examples: int = field(0, "minimum number of examples per image, classes permitting", min=0)
+    min_examples: int = field(0, "minimum number of examples per image, or all of a smaller class", min=0)
 
     def __post_init__(self) -> None:
         if (self.flip or self.patch) and (self.captions or self.max_examples):
