@@ -108,8 +108,8 @@ show(images[:: len(images) // 48][:48], rows=3)
 # to store one channel of one pixel with the help of the model. Lower is better. A model that knows nothing needs log2
 # 17 = 4.09 bits for a pixel with 17 levels.
 #
-# `fit` saves the model and the state of the training in the folder that you pass as `workdir`, here `plain`. (It lies
-# in the folder `WORKDIR` from above, which is the current folder since then.) If the training is interrupted, run the
+# `fit` saves the model and the state of the training in the folder that you pass as `workdir`, here `plain`. (The cell
+# with the imports made `WORKDIR` the current folder, so `plain` lies in it.) If the training is interrupted, run the
 # cell again, and it resumes.
 
 # %%

@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None, *, typed: str | None = None) -> None:
         if command.workdir is None:
             print(json.dumps(dry_run(config, recipe)))
             return
-        line = json.dumps(run(config, recipe, command, typed))
+        line = json.dumps(train_and_print(config, recipe, command, typed))
         if is_first():
             ends = [line]
             if (report := command.workdir / "report.html").exists():
@@ -108,7 +108,7 @@ def main(argv: list[str] | None = None, *, typed: str | None = None) -> None:
         os._exit(1)  # an ordinary exit would wait for the lost process, and abort
 
 
-def run(config: RunConfig, recipe: Recipe, command: Command, typed: str | None) -> dict[str, Any]:
+def train_and_print(config: RunConfig, recipe: Recipe, command: Command, typed: str | None) -> dict[str, Any]:
     """Trains, prints the table and returns the summary."""
     assert command.workdir is not None
     parts = config.train.batch_size // (config.train.microbatch_size or 1)

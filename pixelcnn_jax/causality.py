@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.checks import apply
+from pixelcnn_jax.models.checks import logits_of
 from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner
 from pixelcnn_jax.models.inputs import Condition, ConditionLike, Images, Map, Variables
 
@@ -75,7 +75,7 @@ def _leaks(
     def logits(changed: Array) -> Array:
         flat = images.reshape(-1, size)
         flat = jnp.where((jnp.arange(size) == changed)[None], (flat + model.levels // 2) % model.levels, flat)
-        return apply(model, variables, flat.reshape(images.shape), condition).reshape(-1, size, model.levels)
+        return logits_of(model, variables, flat.reshape(images.shape), condition).reshape(-1, size, model.levels)
 
     unchanged = logits(jnp.array(size))
 

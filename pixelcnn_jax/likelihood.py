@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from pixelcnn_jax.distributions import log_probs_of
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.checks import apply, as_images, as_mask
+from pixelcnn_jax.models.checks import as_images, as_mask, logits_of
 from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner
 from pixelcnn_jax.models.inputs import Condition, ConditionLike, Images, ImagesLike, LogProbs, Map, Variables
 
@@ -23,7 +23,7 @@ def log_probs(model: nn.Module, variables: Variables, images: Images, condition:
     """Computes the log-probability of each sub-pixel, in nats, for any module; ``options`` go to its call."""
     if isinstance(model, Network):
         return cast(Array, model.apply(variables, images, condition, method="log_probs", **options))
-    return log_probs_of(apply(model, variables, images, condition, **options), images)
+    return log_probs_of(logits_of(model, variables, images, condition, **options), images)
 
 
 def log_prob(

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from pixelcnn_jax.distributions import gumbel_max, log_probs_of, noise
 from pixelcnn_jax.foundation.devices import match_sharding, varying_as
 from pixelcnn_jax.foundation.errors import NOT_FINITE, InputError
-from pixelcnn_jax.models.checks import apply, as_images, as_mask
+from pixelcnn_jax.models.checks import as_images, as_mask, logits_of
 from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner, make_null_condition
 from pixelcnn_jax.models.inputs import Condition, ConditionLike, ImagesLike, Map, RandomKeys, Variables, params_of
 from pixelcnn_jax.models.parameters import Params
@@ -37,7 +37,7 @@ def sample(
     guidance: Scalar = 0.0,
     on_row: OnRow | None = None,
 ) -> Int[Array, "batch height width channels"]:
-    """Draws images from p(x | h, s), exactly unless ``temperature`` or ``guidance`` is set.
+    """Draws images from p(x | h, s), exactly by default.
 
     Drawing a batch from a ``GatedPixelCNN`` costs about as much as one forward pass, because what was computed for
     earlier pixels is kept (Ramachandran et al. 2017). Keeping it needs a ``models.streaming.Stream``, which computes
@@ -254,7 +254,7 @@ def _sample_naively(
     def sample_subpixel(index: Array, drawn: Drawn) -> Drawn:
         row, column, colour = jnp.unravel_index(index, shape)
         at, images = (slice(None), row, column, colour), drawn.images
-        logits = apply(model, variables, adjustment.repeat(images), inputs.condition)[at]
+        logits = logits_of(model, variables, adjustment.repeat(images), inputs.condition)[at]
         choose = _chooser(model, adjustment, inputs, row)
         values, log_probs = choose(drawn.log_probs, logits, images[at], column, colour)
         return Drawn(images.at[at].set(values), log_probs)

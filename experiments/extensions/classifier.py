@@ -5,8 +5,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
-from experiments.shared.measuring import apply
 from experiments.shared.models import init_of
+from pixelcnn_jax.code_model import apply_jitted
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.models.conditioning.encoders import Encoder
@@ -21,11 +21,11 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
     network = Encoder(number_of_classes(spec), spec.levels)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        logits = apply(network, params, batch["image"])
+        logits = apply_jitted(network, params, batch["image"])
         return optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
-        order = jnp.argsort(jnp.argmax(apply(network, params, source), axis=1))
+        order = jnp.argsort(jnp.argmax(apply_jitted(network, params, source), axis=1))
         return jnp.asarray(source)[order].reshape(config.train.sample_rows, config.train.sample_columns, *spec.shape)
 
     caption = "Validation images, ordered by their predicted class."
@@ -39,7 +39,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params) -> Figures:
     """Measures the accuracy on each held-out split."""
-    predict = per_image(config, lambda p, b: jnp.argmax(apply(experiment.networks, p, b["image"]), axis=1))
+    predict = per_image(config, lambda p, b: jnp.argmax(apply_jitted(experiment.networks, p, b["image"]), axis=1))
     held_out = {name: split.subset(config.train.report_images) for name, split in splits.held_out.items()}
     right = {name: predict(params, split) == split.labels() for name, split in held_out.items()}
     return {f"{name}_accuracy": float(np.mean(x)) for name, x in right.items()}

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Key
 from experiments.shared.measuring import check_experiment
 from experiments.shared.models import blank, init_of_each
 from pixelcnn_jax import InputError, load_pretrained, sample
-from pixelcnn_jax.codes import BITS_OF_CODES, TOKENIZERS, CodeModel
+from pixelcnn_jax.code_model import BITS_OF_CODES, TOKENIZERS, CodeModel
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.fields import field

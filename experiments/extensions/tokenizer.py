@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.measuring import apply
 from experiments.shared.models import init_of
 from pixelcnn_jax import InputError
+from pixelcnn_jax.code_model import apply_jitted
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.fields import field
@@ -43,7 +43,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
     network = Tokenizer(spec.levels, spec.channels, **vars(section))
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        levels = (apply(network, params, batch["image"]) + 1) * ((spec.levels - 1) / 2)
+        levels = (apply_jitted(network, params, batch["image"]) + 1) * ((spec.levels - 1) / 2)
         return jnp.mean((levels - batch["image"]) ** 2, axis=(1, 2, 3))
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:

@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from experiments.shared.measuring import apply, report_split
+from experiments.shared.measuring import report_split
 from experiments.shared.models import Encoded, Mapped, blank, draw_grid, fingerprint, init_of_each, make_conditional
 from pixelcnn_jax import nll
+from pixelcnn_jax.code_model import apply_jitted
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.fields import field
@@ -140,7 +141,7 @@ def bounds(
 
 def posterior(networks: Networks, params: Params, images: Images) -> Posterior:
     """Computes q(z|x)."""
-    mean, log_scale = jnp.split(apply(networks["encoder"], params["encoder"], images), 2, axis=1)
+    mean, log_scale = jnp.split(apply_jitted(networks["encoder"], params["encoder"], images), 2, axis=1)
     return Posterior(mean, jnp.clip(log_scale, -6, 3))
 
 

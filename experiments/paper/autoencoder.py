@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Integer, Key, UInt32
 
-from experiments.shared.measuring import apply, report_split, squared_error
+from experiments.shared.measuring import report_split, squared_error
 from experiments.shared.models import Encoded, Mapped, blank, draw_grid, fingerprint, init_of_each, make_conditional
 from pixelcnn_jax import nll
+from pixelcnn_jax.code_model import apply_jitted
 from pixelcnn_jax.data.dataset import Dataset, take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
@@ -64,12 +65,12 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
 
 def encode(networks: Networks, params: Params, images: Images, name: str = "encoder") -> Float[Array, "batch m"]:
     """Encodes images as h."""
-    return apply(networks[name], params[name], images)
+    return apply_jitted(networks[name], params[name], images)
 
 
 def reconstruct(networks: Networks, params: Params, images: Images) -> Float[Array, "batch height width channels"]:
     """Reconstructs images by the MSE pair; intensities may leave [0, 1] slightly."""
-    return apply(networks["mse_decoder"], params["mse_decoder"], encode(networks, params, images, "mse_encoder"))
+    return apply_jitted(networks["mse_decoder"], params["mse_decoder"], encode(networks, params, images, "mse_encoder"))
 
 
 def draw_given(
@@ -132,7 +133,7 @@ def probe(config: RunConfig, encoder: Encoder, params: Params, learned: Dataset,
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    codes_of = per_image(config, lambda p, b: apply(encoder, p, b["image"]))
+    codes_of = per_image(config, lambda p, b: apply_jitted(encoder, p, b["image"]))
     regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     fitted = regression.fit(codes_of(params, learned), learned.labels())
     return float(fitted.score(codes_of(params, images), images.labels()))

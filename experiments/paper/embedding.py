@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from experiments.shared.measuring import apply, report_split
+from experiments.shared.measuring import report_split
 from experiments.shared.models import Encoded, fingerprint, init_of
 from pixelcnn_jax import InputError
+from pixelcnn_jax.code_model import apply_jitted
 from pixelcnn_jax.data.dataset import Dataset, read_all, take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.views import rotate, symmetries
@@ -42,7 +43,7 @@ def make_embedder(config: RunConfig, spec: ImageSpec) -> Encoder:
 
 def embed(network: Encoder, variables: Variables, images: Images) -> Float[Array, "batch features"]:
     """Embeds images on the unit sphere."""
-    return on_unit_sphere(apply(network, variables, images))
+    return on_unit_sphere(apply_jitted(network, variables, images))
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.measuring import Classified, apply, check_classifier, class_accuracy, report_split
+from experiments.shared.measuring import Classified, check_classifier, class_accuracy, report_split
 from experiments.shared.models import blank, init_of_each
 from pixelcnn_jax import nll, sample
+from pixelcnn_jax.code_model import apply_jitted
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
@@ -71,7 +72,7 @@ def nats_by_part(
     """Computes the nats of the small image, and of the rest given it."""
     small_key, large_key = (None, None) if key is None else jax.random.split(key)
     x, h = batch["image"], batch.get("label")
-    s = apply(networks["map"], params["map"], x[:, ::2, ::2])[:, : spec.height, : spec.width]  # sides may be odd
+    s = apply_jitted(networks["map"], params["map"], x[:, ::2, ::2])[:, : spec.height, : spec.width]  # sides may be odd
     rest = ~in_small_image(spec)
     return (
         nll(networks["small"], params["small"], x[:, ::2, ::2], h=h, key=small_key),
@@ -87,7 +88,7 @@ def draw_classes(
     size = (len(labels), spec.height, spec.width)
     half = (size[0], -(-spec.height // 2), -(-spec.width // 2))
     small = sample(networks["small"], params["small"], small_key, shape=half, h=h)
-    s = apply(networks["map"], params["map"], small)[:, : spec.height, : spec.width]
+    s = apply_jitted(networks["map"], params["map"], small)[:, : spec.height, : spec.width]
     observed = jnp.repeat(jnp.repeat(small, 2, axis=1), 2, axis=2)[:, : spec.height, : spec.width]
     network, variables, mask = networks["large"], params["large"], in_small_image(spec)
     return sample(network, variables, large_key, shape=size, h=h, s=s, observed=observed, mask=mask)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, Shaped
 
 from pixelcnn_jax import InputError, load_pretrained
-from pixelcnn_jax.codes import apply
+from pixelcnn_jax.code_model import apply_jitted
 from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.preparation import Preparation
@@ -79,5 +79,5 @@ def class_accuracy(config: RunConfig, spec: ImageSpec, draw: Draw) -> dict[str, 
     network, variables, _ = load_pretrained(config.section.classifier)
     labels = np.arange(spec.classes).repeat(-(-config.train.report_samples // spec.classes))
     drawn = draw_in_parts(draw, keys(config).report, labels)
-    predicted = jnp.argmax(apply(network, variables, drawn), axis=1)
+    predicted = jnp.argmax(apply_jitted(network, variables, drawn), axis=1)
     return {"samples": len(labels), "class_accuracy_of_samples": float(np.mean(predicted == labels))}

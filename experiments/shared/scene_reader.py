@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
-from experiments.shared.measuring import Draw, apply, check_classifier, draw_in_parts
+from experiments.shared.measuring import Draw, check_classifier, draw_in_parts
 from pixelcnn_jax import InputError, load_pretrained
+from pixelcnn_jax.code_model import apply_jitted
 from pixelcnn_jax.data.dataset import Dataset, read_all
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.scenes import MARGIN, SCENES, Scene
@@ -83,7 +84,7 @@ def accuracy_of_scenes(config: RunConfig, split: Dataset, draw: Draw) -> dict[st
     drawn = draw_in_parts(draw, keys(config).report, asked["caption"])
 
     def right(images: np.ndarray) -> tuple[float, float]:
-        scenes = recognise(images, lambda x: np.asarray(jnp.argmax(apply(network, variables, x), axis=1)))
+        scenes = recognise(images, lambda x: np.asarray(jnp.argmax(apply_jitted(network, variables, x), axis=1)))
         targets = [SCENES[label] for label in asked["label"]]
         pairs = list(zip(scenes, targets, strict=True))
         return float(np.mean([a == b for a, b in pairs])), float(np.mean([a.places == b.places for a, b in pairs]))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pixelcnn_jax.cli import options
-from pixelcnn_jax.codes import BITS_OF_CODES, CodeModel
+from pixelcnn_jax.code_model import BITS_OF_CODES, CodeModel
 from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.data.views import symmetries, views
 from pixelcnn_jax.foundation.devices import use_all_cores

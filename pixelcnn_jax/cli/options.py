@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pixelcnn_jax.codes import CodeModel
+from pixelcnn_jax.code_model import CodeModel
 from pixelcnn_jax.data.loading import DataConfig
 from pixelcnn_jax.foundation.errors import InputError, first_line
 from pixelcnn_jax.foundation.fields import read_section

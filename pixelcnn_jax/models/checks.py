@@ -15,7 +15,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Condition, Images, Variables
 
 
-def apply(model: nn.Module, variables: Variables, images: Images, condition: Condition, **options: Any) -> Array:
+def logits_of(model: nn.Module, variables: Variables, images: Images, condition: Condition, **options: Any) -> Array:
     """Computes the logits of any module, whose call may lack h and s.
 
     Raises:

@@ -18,9 +18,9 @@ reads the pixel itself; both are in ``layer["horizontal"]``. ``crossing`` and ``
 Training and sampling share the functions that compute a layer. Training passes whole images, and sampling one row or
 pixel at a time. A vertical convolution therefore has an argument ``memory``, the rows above its input. They are zero
 for a whole image and for the first row of a sample; later in sampling, they are the rows that earlier calls of the
-layer have read. Two functions are for whole images only: the sampler of a Gated PixelCNN computes a row from the row
-above it, so that nothing needs ``shift_down``, and in place of ``horizontal_conv`` it applies ``horizontal_conv_valid``
-to cached columns. Between some layers, a network may also apply ``models.attention`` to the vertical stack.
+layer have read. The sampler of a Gated PixelCNN does not call ``shift_down``, ``horizontal_conv`` or
+``horizontal_rows``: it passes the row above to the vertical stack, and cached columns to ``horizontal_conv_valid`` and
+``horizontal_layer``. Between some layers, a network may also apply ``models.attention`` to the vertical stack.
 
 For the docstrings you need to know:
 
@@ -29,8 +29,8 @@ For the docstrings you need to know:
   stands for the axes that hold them. These are two axes, (2, features); in the forward pass on accelerators, they are
   one axis of length 2 * features.
 - ``left`` and ``pixel`` are parts of one kernel, which ``GatedPixelCNN.parameter_shapes`` declares and
-  ``models.colours.mask_params`` cuts in two. The features are divided into a group for each colour, and ``mask_params``
-  also masks ``pixel`` and ``out``, so that no group reads its own colour or a later one of the pixel.
+  ``models.colours.mask_params`` cuts in two. The features are divided into groups, one for each colour. ``mask_params``
+  also masks ``pixel`` and ``out``, so that the features of a group depend only on the earlier colours of the pixel.
 """
 
 import math
@@ -321,10 +321,10 @@ def horizontal_layer(
     one pixel. In sampling, what the earlier colours of the pixel contribute to the 1x1 convolution is in ``out``. What
     they contribute to the pre-activation comes from different places:
 
-    - In the first layer, from x. Its channels are a constant 1 (0 in the padding, which shows the border) and the
-      colours drawn so far.
-    - In the other layers, from ``pre_activation``, which must already contain the products of ``pixel`` with the
-      features of the earlier colours. x has the features of the current colour only.
+    - In the first layer, x contains the colours drawn so far. It also has a channel that is 1 in the image and 0 in the
+      padding, so that the network can see the border.
+    - In the other layers, x has the features of the current colour only. ``pre_activation`` must already contain the
+      products of ``pixel`` with the features of the earlier colours.
 
     Args:
       layer: The parameters of a layer; in sampling, the part of them that computes one colour.

@@ -17,7 +17,7 @@ from tiny_runs import finished
 
 from experiments.extensions.tokenizer import perplexity
 from pixelcnn_jax import InputError, load_pretrained, nll
-from pixelcnn_jax.codes import CodeModel, apply, touched
+from pixelcnn_jax.code_model import CodeModel, apply_jitted, touched
 from pixelcnn_jax.data.image_files import read_image
 from pixelcnn_jax.data.pictures import save_grid
 from pixelcnn_jax.models.tokenizer import Tokenizer
@@ -101,7 +101,7 @@ def test_a_completion_keeps_what_is_observed(two_levels):
     images, programs = [], []
     for i in range(2):
         images.append(model.sample(jax.random.key(i), shape=(4, 8, 8), h=h, observed=observed, mask=mask))
-        programs.append(apply._cache_size())
+        programs.append(apply_jitted._cache_size())
     assert programs[0] == programs[1] > 0  # the second time nothing is compiled
     np.testing.assert_array_equal(images[0][:, :6], observed[:, :6])
     assert (images[0] != images[1]).any()

@@ -125,11 +125,11 @@ class CodeModel(NamedTuple):
         return jnp.repeat(jnp.repeat(one_hot, ratio, axis=1), ratio, axis=2)
 
     def _run(self, name: str, x: Any, method: str) -> Any:
-        return apply(self.networks[name], self.variables[name], x, method)
+        return apply_jitted(self.networks[name], self.variables[name], x, method)
 
 
 @partial(jax.jit, static_argnames=("network", "method"))
-def apply(network: nn.Module, variables: Variables, x: Any, method: str | None = None) -> Any:
+def apply_jitted(network: nn.Module, variables: Variables, x: Any, method: str | None = None) -> Any:
     """Applies a network, compiled once for each shape of x."""
     return network.apply(variables, x, method=method)
 
