@@ -119,8 +119,8 @@ model, variables, history = fit(None, images, levels=LEVELS, steps=STEPS, workdi
 # `history` has the scores as numbers. The curve of the held-out images becomes flat at the end of every training,
 # because the learning rate falls to zero. A flat end therefore does not mean that the model has learned all it can. To
 # find out, train with twice as many `STEPS` in a new `WORKDIR`, and compare the best scores. Here, the curve of the
-# training images lies above that of the held-out images, because `fit` trains a network with dropout if it sees each
-# image more than ten times, and there is no dropout in validation.
+# training images lies above that of the held-out images, because the network that `None` chooses has dropout if `fit`
+# sees each image more than ten times, and there is no dropout in validation.
 
 # %%
 curves = {}

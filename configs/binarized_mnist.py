@@ -7,8 +7,8 @@ Commands, in order:
   python -m experiments.train --config=configs/binarized_mnist.py:3 --workdir=runs/binarized_mnist_3
   python -m experiments.train --config=configs/binarized_mnist.py:4 --workdir=runs/binarized_mnist_4
   python -m experiments.train --config=configs/binarized_mnist.py:5 --workdir=runs/binarized_mnist_5
-In steps 2 and 3, most images are rotated, mirrored or shifted, and h says how. In steps 4 and 5, half of the images are
-rotated by 180 degrees and none is changed otherwise, so that the model learns two pixel orders; the mean of both
+In steps 2 and 3, most images are rotated, mirrored or shifted. In steps 4 and 5, half of the images are rotated by 180
+degrees and none is changed otherwise; h always says which. So the model learns two pixel orders, and the mean of both
 probabilities is scored below, too. Step 5 adds attention.
 Time: 90, 52, 51, 69, 94 minutes (288,000, 192,000, 224,000, 288,000, 288,000 images), one AMD EPYC core,
 2026-11-28; step 5 one with AVX512_BF16, 2026-12-01.

@@ -12,11 +12,11 @@ Commands, in order; even steps and the seventh decay the learning rate linearly 
   python -m experiments.train --config=configs/cifar10.py:7 --workdir=runs/cifar10_7
   python -m experiments.train --config=configs/cifar10.py:8 --workdir=runs/cifar10_8
 Time: 84, 48, 77, 48, 59, 46, 148 and 88 minutes (477,000 images); the first six on one shared Intel Xeon core with AMX,
-2026-11-28 to 29, and the last two as CPU time of an AMD EPYC with AVX512_BF16, 2026-12-01.
+2026-11-28 to 29, and the last two in core-minutes of an AMD EPYC with AVX512_BF16, 2026-12-01.
 Result: validation 3.249, 3.177, 3.196, 3.149, 3.186, 3.140, 3.108, 3.099; test 3.099 bits/dim, train 3.068 (1,000
 images): the published "cifar10", 3,288,882 parameters. Mean of p(x) and p(mirrored x): test 3.094 (pixelcnn evaluate
-cifar10 --mean-over=mirrored). The sixth training, 1,483,026 parameters: test 3.139, train 3.110.
-The seventh: test 3.108.
+cifar10 --mean-over=mirrored). The sixth training, 1,483,026 parameters: test 3.139, train 3.110. The seventh: test
+3.108.
 """
 
 from configs import ConfigDict, cifar10_full, step_number

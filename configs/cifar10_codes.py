@@ -5,8 +5,8 @@ Commands, in order:
   python -m experiments.train --config=configs/cifar10_codes.py:1 --workdir=runs/cifar10_tokenizer
   python -m experiments.train --config=configs/cifar10_codes.py:2 --workdir=runs/cifar10_codes
 Time: 25, 36 minutes, one AMD EPYC core, 2026-11-30.
-Result: test PSNR of the tokenizer 24.34 dB, perplexity of its codes 347 (10,000 test images). The codes of a
-test image take 428.6 bits on average.
+Result: test PSNR of the tokenizer 24.34 dB, perplexity of its codes 347 (10,000 test images). The codes of a test image
+take 428.6 bits on average.
 """
 
 from configs import ConfigDict, codes

@@ -3,8 +3,8 @@
 Paper row: none. Tomczak's ARM: 88.7 nats, 2.00 bits/dim, on the same 350 validation images.
 Command: make demo, or python -m experiments.train --config=configs/digits.py --workdir=runs/digits
 Time: 8 minutes, two AMD EPYC cores, 2026-11-25; later 141 s, two Intel Xeon cores.
-Result: validation 1.822 bits/dim (80.81 nats), test 1.764, train 1.666: the published "digits". The same on the
-Xeon: 1.823, 1.759, 1.664. On an AMD EPYC, 2026-11-28: validation 1.815, test 1.754. Without augmentation
+Result: validation 1.822 bits/dim (80.81 nats), test 1.764, train 1.666: the published "digits". The same on the Xeon:
+1.823, 1.759, 1.664. On an AMD EPYC, 2026-11-28: validation 1.815, test 1.754. Without augmentation
 (--config.unconditional.augment=0 --config.model.dropout=0.3 --config.train.steps=1500) validation 1.851.
 """
 

@@ -1,8 +1,8 @@
 """ImageNet 32x32, the original small set (TFDS downsampled_imagenet, 49,999 validation images, no labels).
 
-Paper row: 1606.05328 table 2, Gated PixelCNN 3.83 bits/dim on validation, PixelRNN 3.86. The
-paper's network (section 3.1) has 20 layers, 384 features and filters of 5x5, and was trained by 200,000 updates of 128
-images (60 hours on 32 GPUs).
+Paper row: 1606.05328 table 2, Gated PixelCNN 3.83 bits/dim on validation, PixelRNN 3.86. The paper's network (section
+3.1) has 20 layers, 384 features and filters of 5x5, and was trained by 200,000 updates of 128 images (60 hours on 32
+GPUs).
 Command: python -m experiments.train --config=configs/imagenet32.py --workdir=runs/imagenet32
 Result: not yet run.
 

@@ -5,9 +5,8 @@ Command: python -m experiments.train --config=configs/imagenet64.py --workdir=ru
 Result: not yet run.
 
 Given the label, and 64x64 given 32x32 (figure 7). Not yet run:
-    --config=configs/imagenet64.py:class_conditional --config.data.dataset=imagenet_resized/64x64
+  --config=configs/imagenet64.py:class_conditional --config.data.dataset=imagenet_resized/64x64
     --config.data.labels=True --config.train.score_train_images=50000 --config.train.report_images=0
-
   --config=configs/imagenet64.py:multiscale --config.data.dataset=imagenet_resized/64x64 --config.data.labels=True
     --config.multiscale.small_layers=20 --config.multiscale.map_features=384 --config.train.score_train_images=50000
 """

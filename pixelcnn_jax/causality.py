@@ -44,7 +44,7 @@ def check_causal(
       Nothing.
 
     Raises:
-      InputError: If the logits of a sub-pixel depend on itself or a later one, or are NaN or infinite.
+      InputError: If the logits of a sub-pixel depend on itself or a later one, or are NaN or plus infinity.
 
     Example:
       >>> import jax

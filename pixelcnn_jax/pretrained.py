@@ -166,9 +166,9 @@ def save_pretrained(
       model: A network, a ``ConditionalModel``, or a dict of networks. If its class is your own, ``register`` the class.
       variables: Its variables; for a dict of networks, a dict by the same names. bfloat16 is stored as float32.
       card: A dict to keep with the model: JSON values, and an ``ImageSpec`` (size, channels, levels and classes of the
-        images) as "image_spec". The fields "format", "networks", "image_spec", "parameters", "dtype" and "sha256" are
-        always written by this function. The field "density" names what is modelled, such as "p(x|y)" for class labels
-        y; if it is missing, it follows from ``classes``.
+        images) as "image_spec". The fields "format", "networks", "parameters", "dtype" and "sha256" are always written
+        by this function. The field "density" names what is modelled, such as "p(x|y)" for class labels y; if it is
+        missing, it follows from ``classes``.
       image_shape: Height and width of its images, for a single model whose card has no "image_spec".
       classes: Number of classes if h is a class label, and None if h is any other vector, since the weights do not show
         which. (For a network of this package, None also means a label if the "image_spec" of the card has as many

@@ -53,7 +53,7 @@ def test_the_commands_of_an_experimenter(checkout, tmp_path):
 def test_the_example_prints_what_is_printed(checkout, tmp_path):
     shell, place = environment(tmp_path / "environment"), tmp_path / "empty"
     place.mkdir()
-    assert "\npip install . " in README.read_text()
+    assert "`pip install .`" in " ".join(README.read_text().split())
     walk("pip install .", checkout, shell)
     block = "".join(python_blocks(README))
     (place / "block.py").write_text(block)

@@ -54,7 +54,7 @@ def short_row(name: str) -> dict[str, str]:
     data = f"{card['density']}, {test['data'].partition(' ')[0]}"
     others = sorted((value, who) for who, of, _, value in card["config"]["train"]["published"] if of == "test")
     papers = "<br>".join(f"{value} {re.sub(r' [(][0-9.]+[)]', '', who)}" for value, who in others)  # no arXiv ids
-    return {"model": f"`{name}`", "density and data": data, "here": score, "PixelCNNs and PixelRNNs in papers": papers}
+    return {"model": f"`{name}`", "density and data": data, "here": score, "published PixelCNNs and PixelRNNs": papers}
 
 
 def rows_of(name: str) -> list[dict[str, str]]:

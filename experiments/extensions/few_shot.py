@@ -45,7 +45,7 @@ class Config:
     heads: int = field(4, "attention heads, a divisor of the last encoder_features", min=1)
     augment: float = field(0.0, "fraction of training images to augment, with their examples", min=0, max=1)
     report_episodes: int = field(1000, "20-way episodes of each kind in the report", min=0)
-    alphabets: tuple[str, ...] = field((), "splits of one alphabet each, for more episodes in the report")
+    alphabets: tuple[str, ...] = field((), "splits of one alphabet each, for episodes within one alphabet")
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:

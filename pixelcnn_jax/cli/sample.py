@@ -34,7 +34,9 @@ PARTS = {"bottom": (1, None), "top": (0, None), "left": (None, 0), "right": (Non
 @click.option("--share", type=float, default=0.5, help="Fraction of height or width to hide.")
 @options.output_option("PNG to write")
 @options.label_option
-@click.option("--count", type=click.IntRange(1, 1024), help="How many. [default: 64; 8 completions; 10 of each class]")
+@click.option(
+    "--count", type=click.IntRange(1, 1024), help="Images, or images per class. [default: 64; 8 completions; 10]"
+)
 @click.option("--temperature", type=float, default=1.0, help="Sampling temperature.")
 @click.option("--guidance", type=float, default=0.0, help="Guidance weight; the model must be trained for it.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Random seed.")

@@ -62,7 +62,7 @@ class Dataset:
             at random. None otherwise; a patch is then cut at its place in the grid.
 
         Returns:
-          A dict with "image", of shape [height, width, channels], and whatever else ``example`` reads.
+          A dict with "image", of shape [height, width, channels], and whatever else ``example`` reads, except "corner".
         """
         example = self.example(index % self.count)
         image, corner = example["image"], example.pop("corner", None)

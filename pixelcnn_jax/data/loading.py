@@ -95,11 +95,11 @@ def load(dataset: str, split: str, **options: Any) -> Dataset:
       dataset: "digits", "mnist_scenes/32x32", "folder", "array", or a TFDS name, e.g. "mnist:3.0.1".
       split: A name, a part ("train[-10%:]"), or classes by name or index ("train where label is 3 or 5",
         "train where label is below 100[:90%]").
-      **options: Fields of ``config.data``, such as data_dir, resize or labels (docs/config.md). Those that split or
-        augment images have no effect here.
+      **options: Fields of ``config.data``, such as data_dir, resize or labels (``python -m experiments.train --help``
+        lists them). Those that split or augment images have no effect here.
 
     Returns:
-      The images, as ``read_all`` reads them.
+      A ``Dataset``, which ``read_all`` reads into arrays.
 
     Raises:
       InputError: If the data set, split, labels or captions are not available, or an option is unknown.

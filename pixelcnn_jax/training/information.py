@@ -69,8 +69,8 @@ def information(
       The information in bits per pixel, its interval and both entropies.
 
     Raises:
-      InputError: If images do not fit the model, ``clean`` differs in shape, or a likelihood or an entropy of the noise
-        is not finite.
+      InputError: If images do not fit the model, ``clean`` differs in shape, a likelihood is NaN, or an entropy of the
+        noise is not finite.
 
     Example:
       >>> import numpy as np
