@@ -37,7 +37,7 @@ from ml_collections.config_flags import config_path
 
 from experiments import default_config, recipe_of
 from experiments.next_commands import next_commands
-from pixelcnn_jax.data.loading import load_example, load_splits
+from pixelcnn_jax.data.loading import load_splits, training_or_stand_in
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation import devices
 from pixelcnn_jax.foundation.errors import InputError, user_message
@@ -130,7 +130,7 @@ def train_and_print(config: RunConfig, recipe: Recipe, command: Command, typed: 
 def dry_run(config: RunConfig, recipe: Recipe) -> dict[str, Any]:
     """Prints and returns the cost of a training step; TFDS data need not be prepared."""
     jax.config.update("jax_platforms", "cpu")  # leave an accelerator's memory alone
-    train_split = load_example(config.data)
+    train_split = training_or_stand_in(config.data)
     experiment = recipe.make_experiment(config, train_split.spec, None)
     devices.keep_programs()
     print("compiling a step, which may take a minute", file=sys.stderr, flush=True)

@@ -164,7 +164,7 @@ def mixture_logits(numbers: Float[Array, "*subpixels numbers"], *, levels: int) 
     return jnp.log(jnp.maximum(probabilities, jnp.finfo(probabilities.dtype).tiny)).reshape(*subpixels, levels)
 
 
-def noise(
+def gumbel_noise(
     keys: Key[Array, " batch"], row: Int[Array, ""] | int, *, width: int, channels: int, levels: int
 ) -> Float[Array, "batch width channels groups_and_members"]:
     """Draws the Gumbel noise of a row in float32, a function of image key and row only."""

@@ -107,6 +107,10 @@ class BernoulliFlips:
 
     probability: float
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise InputError(f"probability must be from 0 to 1, got {self.probability}.")
+
     def entropy(self, clean: Any) -> Float64[np.ndarray, "..."]:
         """Computes the exact entropy of a flip.
 
@@ -141,7 +145,7 @@ def as_counts(measured: np.ndarray | Array, *, sigma: float) -> tuple[UInt16[np.
     x = np.asarray(measured, np.float64)
     steps = (x - x.min()) * (STEPS / sigma if sigma > 0 else math.nan)
     if not (np.isfinite(steps).all() and steps.max() <= 65535):
-        raise InputError(f"measured must be finite and span at most 65536 steps of {sigma / STEPS}: clip outliers.")
+        raise InputError(f"measured must be finite and span at most 65535 steps of {sigma / STEPS}: clip outliers.")
     images = np.round(steps).astype(np.uint16)
     quantised = f"Quantised to steps of {sigma / STEPS:.3g}, a quarter of the noise, from {x.min():.3g}"
     print(f"{quantised}: {int(images.max()) + 1:,} levels.", file=sys.stderr)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from pixelcnn_jax.distributions import gumbel_max, log_probs_of, noise
+from pixelcnn_jax.distributions import gumbel_max, gumbel_noise, log_probs_of
 from pixelcnn_jax.foundation.devices import match_sharding, varying_as
 from pixelcnn_jax.foundation.errors import NOT_FINITE, InputError
 from pixelcnn_jax.models.checks import as_images, as_mask, logits_of
@@ -56,8 +56,8 @@ def sample(
         a network of this package receives them as one-hot vectors, and your own network as int32. For a
         ``ConditionalModel``, pass what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
-      observed: Images [batch, height, width, channels], or a single one with a batch axis of 1, given together with
-        ``mask``; their sub-pixels are kept where it is true.
+      observed: Images [batch, height, width, channels], or one image for the whole batch, [1, height, width, channels].
+        Their sub-pixels are kept where ``mask`` is true. Pass both or neither.
       mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis of length 1 is
         broadcast. If the observed pixels come first in raster order (row by row from the top, each from left to right),
         the samples follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
@@ -113,8 +113,8 @@ def sample_and_log_prob(
         a network of this package receives them as one-hot vectors, and your own network as int32. For a
         ``ConditionalModel``, pass what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
-      observed: Images [batch, height, width, channels], or a single one with a batch axis of 1, given together with
-        ``mask``; their sub-pixels are kept where it is true.
+      observed: Images [batch, height, width, channels], or one image for the whole batch, [1, height, width, channels].
+        Their sub-pixels are kept where ``mask`` is true. Pass both or neither.
       mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis of length 1 is
         broadcast. If the observed pixels come first in raster order (row by row from the top, each from left to right),
         the samples follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
@@ -195,8 +195,8 @@ def naive_sample(
         a network of this package receives them as one-hot vectors, and your own network as int32. For a
         ``ConditionalModel``, pass what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
-      observed: Images [batch, height, width, channels], or a single one with a batch axis of 1, given together with
-        ``mask``; their sub-pixels are kept where it is true.
+      observed: Images [batch, height, width, channels], or one image for the whole batch, [1, height, width, channels].
+        Their sub-pixels are kept where ``mask`` is true. Pass both or neither.
       mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis of length 1 is
         broadcast. If the observed pixels come first in raster order (row by row from the top, each from left to right),
         the samples follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
@@ -266,7 +266,7 @@ def _sample_naively(
 def _chooser(model: nn.Module, adjustment: Adjustment, inputs: SamplerInputs, row: Array) -> Callable[..., Any]:
     """Returns a function that draws a sub-pixel of a row from its logits and adds its log-probability to the sum."""
     _, _, width, channels = inputs.mask.shape
-    gumbel = noise(inputs.keys, row, width=width, channels=channels, levels=model.levels)
+    gumbel = gumbel_noise(inputs.keys, row, width=width, channels=channels, levels=model.levels)
 
     def choose(log_probs: Array | None, logits: Array, old: Array, column: Array, colour: Array | int) -> Any:
         logits, kept = adjustment.logits(logits), inputs.mask[:, row, column, colour]

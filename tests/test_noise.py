@@ -35,6 +35,8 @@ def test_the_entropy_of_rounded_gaussian_noise(sigma, tolerance):
     assert abs(bits).max() < tolerance
     with pytest.raises(InputError, match="as_counts"):
         Gaussian(0.49)
+    with pytest.raises(InputError, match="from 0 to 1"):
+        BernoulliFlips(1.5)
 
 
 def test_floats_become_levels_finer_than_their_noise(capsys):
@@ -43,5 +45,5 @@ def test_floats_become_levels_finer_than_their_noise(capsys):
     assert (images.dtype, noise) == (np.uint16, Gaussian(4.0))
     assert "steps of 0.025, a quarter of the noise, from -0.5: 62 levels" in capsys.readouterr().err
     for measured, sigma in ([0.0, np.nan], 0.1), ([0.0, 2000.0], 0.1), ([0.0, 1.0], -1.0), ([0.0, 1.0], 0.0):
-        with pytest.raises(InputError, match="65536 steps"):
+        with pytest.raises(InputError, match="65535 steps"):
             as_counts(np.array(measured), sigma=sigma)

@@ -13,7 +13,7 @@ from proofs import assert_faithful, random_condition, random_images, randomised
 from scipy import stats
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, log_prob, naive_sample, sample, sample_and_log_prob
-from pixelcnn_jax.distributions import gumbel_max, noise
+from pixelcnn_jax.distributions import gumbel_max, gumbel_noise
 from pixelcnn_jax.foundation.devices import AXIS, data_mesh
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution
@@ -63,7 +63,7 @@ def test_rows_are_reported_and_change_nothing():
 @pytest.mark.parametrize("levels", [2, 3, 7, 16, 50])
 def test_a_draw_follows_the_softmax(levels):
     logits = 2 * jax.random.normal(jax.random.key(0), (1, levels))
-    gumbel = noise(jax.random.split(jax.random.key(1), 1), 0, width=1, channels=40_000, levels=levels)[0, 0]
+    gumbel = gumbel_noise(jax.random.split(jax.random.key(1), 1), 0, width=1, channels=40_000, levels=levels)[0, 0]
     counts = np.bincount(gumbel_max(jnp.tile(logits, (len(gumbel), 1)), gumbel), minlength=levels)
     expected = np.float64(jax.nn.softmax(logits[0]))
     assert stats.chisquare(counts, len(gumbel) * expected / expected.sum()).pvalue > 1e-3

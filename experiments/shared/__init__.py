@@ -1,4 +1,4 @@
-"""Parts of experiments: models, measurements, fields of configs; most of them are shared by several.
+"""Parts of experiments: models, measurements and fields of configs that several share, and helpers of a single one.
 
 Imports the library, and no experiment. Read ``models.py`` first.
 """

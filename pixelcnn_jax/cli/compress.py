@@ -14,7 +14,7 @@ from pixelcnn_jax.cli.names import Names, check_names, pack_names, unpack_names
 from pixelcnn_jax.cli.pictures import find_images, join_stacks, read_exact, reoriented, stored_name, to_pixels
 from pixelcnn_jax.codec import coding
 from pixelcnn_jax.codec.coding import integer_network
-from pixelcnn_jax.codec.container import Container, check_size, length_of, unpack
+from pixelcnn_jax.codec.container import MAX_ROW, Container, check_size, length_of, unpack
 from pixelcnn_jax.data.pictures import png_bits_per_dim, write_image
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import atomic_write
@@ -59,11 +59,12 @@ def compress(
         image = reoriented(read_exact(file, density), density)
         by_shape.setdefault(image.shape, {})[filename] = image
     sizes: list[coding.Uncoded] = []
-    for images in by_shape.values():
+    for (_, width, _), images in by_shape.items():
         alike = batch_size if len(by_shape) == 1 else 16 if len(images) >= 16 else 1  # to share their programs
         h = density.h(density.labels_of(label, [*images]))
         names = pack_names([*images], part=len(sizes), parts=len(by_shape))
-        sizes.append(coding.Uncoded(np.stack([*images.values()]), h, None, min(batch_size, alike), names, tile))
+        size = min(batch_size, alike, max(1, MAX_ROW // min(tile or width, width)))
+        sizes.append(coding.Uncoded(np.stack([*images.values()]), h, None, size, names, tile))
     rows = sum(-(-len(x) // size) * x.shape[1] * -(-x.shape[2] // (tile or x.shape[2])) for x, _, _, size, *_ in sizes)
     with options.progress("compressing", rows * (1 + verify)) as on_row:
         data = b"".join(coding.compress_sizes(density.model, density.variables, sizes, verify=verify, on_row=on_row))

@@ -80,7 +80,7 @@ def read_patches(file: Path, density: Density) -> list[image_files.Pixels]:
     elif data.resize is not None:
         pixels = resize(pixels, height=data.height or data.resize, width=data.resize)
     image = pixels if counts else pictures.as_levels(pixels, levels=stored)
-    for step in replace(data, grey=False, resize=None).steps(stored).values():
+    for step in replace(data, grey=False, resize=None, height=None).steps(stored).values():
         image = step(image)
     if counts or _holds_levels(density):
         check_values(image, levels, name=str(file))

@@ -85,7 +85,11 @@ class Coder:
         return images
 
     def _batches(self, *works: Callable[[Batch], Any]) -> list[Batch]:
-        """Plans batches and compiles their programs."""
+        """Plans batches and compiles their programs, after the checks that make the codec safe.
+
+        Raises:
+          InputError: If a sum could exceed the bounds, or this machine does not compute float32 products exactly.
+        """
         check_bounds(self.model, {"params": self.params})
         batches = plan(self.containers)
         first = {batch.program: replace(batch, members=()) for batch in batches}.values()

@@ -39,7 +39,11 @@ def distribution_of(model: Network, tables: Params) -> frequencies.Distribution:
 
 
 def prepare(model: Network, params: Params) -> Params:
-    """Converts parameters: a list of float layers, shifts as powers of two."""
+    """Converts parameters: a list of float layers, shifts as powers of two.
+
+    Added are "inputs", the scales of the first layer's inputs, and to the tables "gate", the scale of a gate's output.
+    Each layer gets the tables.
+    """
 
     def convert(path: tuple[Any, ...], x: Array) -> Array:
         part, name = (getattr(entry, "key", "") for entry in path[-2:])

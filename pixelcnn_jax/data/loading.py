@@ -16,7 +16,7 @@ from pixelcnn_jax.data.preparation import SCANS, Preparation, validated
 from pixelcnn_jax.data.scenes import SIZES, read_scenes
 from pixelcnn_jax.data.source import INSPECTED, Source
 from pixelcnn_jax.data.splits import parse_split
-from pixelcnn_jax.data.tfds import is_prepared, read_tfds, unprepared
+from pixelcnn_jax.data.tfds import is_prepared, read_tfds, stand_in
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field, read_section
 from pixelcnn_jax.models.inputs import ImageSpec
@@ -110,12 +110,12 @@ def load(dataset: str, split: str, **options: Any) -> Dataset:
     return _load(config, _source(config, split))
 
 
-def load_example(config: DataConfig) -> Dataset:
+def training_or_stand_in(config: DataConfig) -> Dataset:
     """Loads the training split, or one random image like those of a TFDS set that is not prepared."""
     stored = config.dataset in ("digits", "folder", "array") or config.dataset.startswith("mnist_scenes")
     if stored or is_prepared(config.dataset, config.data_dir):
         return _load(config, _source(config, config.train_split))
-    return _load(config, unprepared(config.dataset, labels=config.labels, levels=config.levels))
+    return _load(config, stand_in(config.dataset, labels=config.labels, levels=config.levels))
 
 
 def from_array(

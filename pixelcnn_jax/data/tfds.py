@@ -71,7 +71,7 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
     return Source(title, rows, read, classes=count, stored=split.name)
 
 
-def unprepared(name: str, *, labels: bool, levels: int) -> Source:
+def stand_in(name: str, *, labels: bool, levels: int) -> Source:
     """Makes one random image of the size that TFDS knows, without the data; an error if it knows none."""
     _check_known(name)
     features = _tfds().builder(name).info.features

@@ -11,7 +11,7 @@ from pixelcnn_jax.foundation.errors import InputError, user_message
 
 
 def path(value: str) -> Path:
-    """Converts an argument to a path with ``~`` expanded; raises a usage error for devices and pipes."""
+    """Converts an argument to a path with ``~`` expanded; raises an error for devices and pipes."""
     expanded = Path(os.path.expanduser(value))
     if os.path.exists(expanded) and not (expanded.is_file() or expanded.is_dir()):
         raise click.ClickException(f"{value} is neither a file nor a folder.")

@@ -40,9 +40,16 @@ class Columns(NamedTuple):
 
 
 class Pixel(NamedTuple):
-    """State of the current pixel; contexts cover only the colours still to come.
+    """What is known of the current pixel; its sums cover only the colours still to come.
 
-    ``first`` and ``gates`` are the contexts of the gates (first and stacked layers), ``outs`` those of the 1x1.
+    Attributes:
+      first: Pre-activation of the first layer, as far as the colours read so far determine it.
+      gates: The same for the other layers.
+      outs: The sum of the 1x1 convolution ``out`` of each layer, likewise.
+      neighbours: The left, upper and upper left pixel, for a linear prediction.
+      inputs: Of each colour read so far, the inputs of all layers but the first.
+      features: Output features of the colours read so far.
+      hidden: The hidden units of the head for these colours.
     """
 
     first: Float[Array, "batch 1 1 pair _"]
@@ -145,13 +152,13 @@ class GatedStream:
         block = colour_slice(model.features, model.channels, colour)
         size = block.stop - block.start
         x = encode(model, params, pixel)[..., : model.inputs_before(colour)]
-        outs: list[Array] = []
+        computed: list[Array] = []
         gated: list[Array] = []
         for layer, before, out in zip(weights["layers"], [state.first, *state.gates], state.outs, strict=True):
-            x, now_gated = horizontal_layer(layer, x, before[..., :size], out[..., :size], residual=bool(outs))
-            outs.append(x)
+            x, now_gated = horizontal_layer(layer, x, before[..., :size], out[..., :size], residual=bool(computed))
+            computed.append(x)
             gated.append(now_gated)
-        inputs = jnp.stack(outs[:-1])
+        inputs = jnp.stack(computed[:-1])
         features = concatenate_features(state.features, x)
         hidden = concatenate_features(state.hidden, head_hidden(weights["head"], features))
         outputs = head_last(weights["head"], hidden)

@@ -18,9 +18,10 @@ reads the pixel itself; both are in ``layer["horizontal"]``. ``crossing`` and ``
 Training and sampling share the functions that compute a layer. Training passes whole images, and sampling one row or
 pixel at a time. A vertical convolution therefore has an argument ``memory``, the rows above its input. They are zero
 for a whole image and for the first row of a sample; later in sampling, they are the rows that earlier calls of the
-layer have read. The sampler of a Gated PixelCNN does not call ``shift_down``, ``horizontal_conv`` or
-``horizontal_rows``: it passes the row above to the vertical stack, and cached columns to ``horizontal_conv_valid`` and
-``horizontal_layer``. Between some layers, a network may also apply ``models.attention`` to the vertical stack.
+layer have read. The sampler of a Gated PixelCNN replaces three functions. In place of ``shift_down``, it passes the row
+above to the vertical stack. In place of ``horizontal_conv``, it calls ``horizontal_conv_valid`` on cached columns. In
+place of ``horizontal_rows``, it calls ``horizontal_layer`` for one pixel and colour. Between some layers, a network may
+also apply ``models.attention`` to the vertical stack.
 
 For the docstrings you need to know:
 
@@ -190,7 +191,7 @@ def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch he
 
     Args:
       x: The arguments f and g. An x with five axes has them stacked on axis -2. An x with four axes, which is the
-        layout on accelerators, has them concatenated on the last axis.
+        layout of the forward pass on accelerators, has them concatenated on the last axis.
 
     Returns:
       Shape [batch, height, width, features].
@@ -321,15 +322,14 @@ def horizontal_layer(
     one pixel. In sampling, what the earlier colours of the pixel contribute to the 1x1 convolution is in ``out``. What
     they contribute to the pre-activation comes from different places:
 
-    - In the first layer, x contains the colours drawn so far. It also has a channel that is 1 in the image and 0 in the
-      padding, so that the network can see the border.
+    - In the first layer, x contains the colours drawn so far, and ``pixel`` reads them in this call.
     - In the other layers, x has the features of the current colour only. ``pre_activation`` must already contain the
       products of ``pixel`` with the features of the earlier colours.
 
     Args:
       layer: The parameters of a layer; in sampling, the part of them that computes one colour.
       x: The input of the horizontal stack, of shape [batch, height, width, features], from the layer before or the
-        image.
+        image. The image has a further channel of ones, which is 0 in the padding and so shows the border.
       pre_activation: The sum of all other terms: those of the vertical stack, of the pixels to the left, of the bias
         and of the condition.
       out: The terms of the 1x1 convolution ``layer["out"]`` that are known before this call: its bias and, in sampling,

@@ -144,11 +144,22 @@ def advance_row(
 ) -> tuple[Int[Array, "batch height width channels"], Any, Any]:
     """Fills a row of images sub-pixel by sub-pixel.
 
+    Sampling and the codec share this loop. A pixel is opened one iteration before its colours are read.
+
     Args:
-      state: images, memory above the row, carry of ``choose``.
-      choose: maps carry, logits, old value, column and colour to the new value and carry.
-      read: replaces ``stream.read_colour``.
-      repeat: maps images to the batch that the stream reads, for example each image twice, for guidance.
+      stream: The stream of the network.
+      params: The parameters as ``stream.prepare`` returned them.
+      condition: h and s of the images.
+      row: The index of the row.
+      state: The images, the memory above the row, and the first carry of ``choose``.
+      choose: Chooses the value of a sub-pixel: maps carry, logits, old value, column and colour to the new value and
+        the next carry.
+      width: The number of columns to fill.
+      read: Replaces ``stream.read_colour``.
+      repeat: Maps images to the batch that the stream reads, for example each image twice, for guidance.
+
+    Returns:
+      The images with the row filled, the memory above the next row, and the last carry.
     """
     images, rows, carry = state
     at_row = partial(jax.lax.dynamic_slice_in_dim, start_index=row, slice_size=1, axis=1)

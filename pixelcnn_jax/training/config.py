@@ -54,7 +54,7 @@ class RunConfig:
     """All settings of a run, validated.
 
     Attributes:
-      experiment: a key of ``experiments.EXPERIMENTS``.
+      experiment: a key of ``experiments.EXPERIMENTS``, or "fit".
       seed: seed of parameters, batches, dropout and samples.
       data: data set and splits.
       model: the network.

@@ -28,7 +28,9 @@ class OptimizerConfig:
     learning_rate: float = field(1e-3, "peak of the learning-rate schedule", above=0)
     warmup_steps: int = field(100, "steps of linear warm-up to the learning rate", min=0)
     schedule: str = field("cosine", "cosine (to zero at the last step) or constant", choices=("cosine", "constant"))
-    decay: float = field(0.0, "final fraction of steps with linear decay (constant schedule)", min=0, max=1)
+    decay: float = field(
+        0.0, "fraction of the steps after warm-up that decay linearly (constant schedule)", min=0, max=1
+    )
     weight_decay: float = field(0.0, "weight decay of kernels", min=0)
 
     def __post_init__(self) -> None:

@@ -77,7 +77,7 @@ def is_first() -> bool:
 
 
 def own_rows() -> dict[str, int]:
-    """Selects this process's rows, as arguments of ``data.batches``."""
+    """Selects this process's rows, as arguments of the functions of ``data.batches``."""
     return {"process_index": jax.process_index(), "process_count": jax.process_count()}
 
 

@@ -29,7 +29,7 @@ class Interrupted(Exception):  # noqa: N818 (it is a request, not an error)
 
 
 class StopNow(BaseException):
-    """Raised by a signal inside ``StopRequest.may_raise``."""
+    """Leaves the train loop, to save and stop: raised by a signal inside ``may_raise``, or by the loop itself."""
 
 
 class StopRequest:
@@ -65,7 +65,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def may_raise(self) -> Iterator[None]:
-        """Lets a signal raise ``StopNow``, in repeatable work."""
+        """Lets a signal, also an earlier one, raise ``StopNow`` in repeatable work of a single process."""
         self._raises = True
         try:
             if self.signal is not None and not self.multihost:

@@ -1,4 +1,4 @@
-"""Run directory: lock, prepared variables, best model.
+"""Run directory: lock, config, prepared variables, and the names of all other files.
 
 config.json           config and facts of the data
 prepared.safetensors  variables fitted before training, with their card

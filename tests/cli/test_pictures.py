@@ -30,6 +30,7 @@ def test_an_image_is_read_as_training_read_it(tmp_path):
         (density(2, dataset="digits", binarize="threshold"), as_levels(pixels.astype(np.uint8), levels=17) >= 9),
         (density(2, dataset="digits", invert=True, binarize="threshold"), pixels < 120),
         (density(256, dataset="folder"), pixels),
+        (density(256, dataset="folder", resize=16, height=16), pixels),
     ):
         np.testing.assert_array_equal(read_fitted(tmp_path / "1.png", model), expected)
     with pytest.raises(InputError, match=r"1\.png must hold integers 0 to 16"):
@@ -52,8 +53,7 @@ def test_a_model_that_reads_columns_reads_the_columns_of_a_file(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "1.png")
     model = density(256, scan="columns")
     model = model._replace(card=model.card | {"image_spec": ImageSpec(4, 8, 1, 256)})
-    actual = read_fitted(tmp_path / "1.png", model)
-    np.testing.assert_array_equal(actual[..., 0], pixels.T)
+    np.testing.assert_array_equal(read_fitted(tmp_path / "1.png", model)[..., 0], pixels.T)
 
 
 def test_files_of_a_folder_of_levels_are_levels(tmp_path):

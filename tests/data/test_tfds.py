@@ -13,7 +13,7 @@ from image_helpers import images_of, pillow, ramp
 from tfds_sets import prepare
 
 from pixelcnn_jax.data import source
-from pixelcnn_jax.data.loading import DataConfig, load, load_example
+from pixelcnn_jax.data.loading import DataConfig, load, training_or_stand_in
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 
@@ -115,7 +115,7 @@ def test_a_condition_may_be_about_another_class_than_the_label(tmp_path):
 
 @pytest.mark.parametrize(("name", "levels"), [("binarized_mnist", 2), ("mnist", 256)])
 def test_a_dry_run_needs_no_images(tmp_path, name, levels):
-    dataset = load_example(DataConfig(dataset=name, data_dir=str(tmp_path), levels=levels))
+    dataset = training_or_stand_in(DataConfig(dataset=name, data_dir=str(tmp_path), levels=levels))
     assert dataset.spec == ImageSpec(28, 28, 1, levels)
 
 
