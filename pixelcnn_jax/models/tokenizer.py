@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
 from pixelcnn_jax.distributions import intensities
-from pixelcnn_jax.models.conditioning.encoders import Convolution
+from pixelcnn_jax.models.conditioning.encoders import Convolution, join_squares
 from pixelcnn_jax.models.inputs import Images
 
 Codes = Int[Array, "batch rows columns digits"]
@@ -112,10 +112,7 @@ class Tokenizer(nn.Module):
         return jax.nn.sigmoid(1.6 * x) * (self.values - 1)
 
     def _reconstructed(self, digits: Maps) -> Float[Array, "batch height width channels"]:
-        x = self.decoder(digits * (2 / (self.values - 1)) - 1)
-        batch, rows, columns, _ = x.shape
-        blocks = x.reshape(batch, rows, columns, self.factor, self.factor, self.channels)
-        return jnp.moveaxis(blocks, 3, 2).reshape(batch, rows * self.factor, columns * self.factor, self.channels)
+        return join_squares(self.decoder(digits * (2 / (self.values - 1)) - 1), self.factor)
 
 
 def squares(x: Shaped[Array, "batch height width channels"], size: int) -> Shaped[Array, "batch rows columns numbers"]:

@@ -42,9 +42,14 @@ class PixelShuffle(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width inputs"]) -> Float[Array, "batch rows columns features"]:
-        batch, height, width, _ = x.shape
-        blocks = Convolution(4 * self.features)(x).reshape(batch, height, width, 2, 2, self.features)
-        return jnp.moveaxis(blocks, 3, 2).reshape(batch, 2 * height, 2 * width, self.features)
+        return join_squares(Convolution(4 * self.features)(x), 2)
+
+
+def join_squares(x: Float[Array, "batch rows columns _"], size: int) -> Float[Array, "batch height width channels"]:
+    """Makes a square of ``size`` x ``size`` pixels of each vector."""
+    batch, rows, columns, numbers = x.shape
+    blocks = x.reshape(batch, rows, columns, size, size, numbers // size**2)
+    return jnp.moveaxis(blocks, 3, 2).reshape(batch, rows * size, columns * size, -1)
 
 
 def normalised_groups(features: int) -> int:
