@@ -45,7 +45,7 @@ if not all(map(importlib.util.find_spec, ["pixelcnn_jax", "sklearn", "orbax"])):
 # %% tags=["parameters"]
 FOLDER = None  # your folder, with the images in train/CLASS/FILE and test/CLASS/FILE; None takes handwritten digits
 SIZE = 8  # images are cropped to a square and scaled to this height and width
-LEVELS = 17  # values of a pixel, from 2 to 256
+LEVELS = 17  # how many values a pixel can have: at least 2, at most 256
 STEPS = 600  # training steps
 WORKDIR = "runs/tutorial"  # the models and pictures go here
 
@@ -286,8 +286,8 @@ for number, pixels in enumerate(as_pixels(test, levels=LEVELS)):
 # - **No classes.** Write `labels=False` in both calls of `load`, and skip the section *Condition on the class*.
 # - **Arrays.** Replace the cell with `load` by definitions of `images`, `labels`, `test` and `test_labels`. The images
 #   are integers of the shape [count, height, width, channels], where height and width are equal. The labels are
-#   integers [count] from 0. Set `SIZE` to their height and `LEVELS` to their number of levels. Skip the cell with
-#   `pixelcnn score`, which needs files.
+#   integers [count] from 0. Set `SIZE` to the height of the images, and `LEVELS` to the number of values that a pixel
+#   can have. Skip the cell with `pixelcnn score`, which needs files.
 # - **`SIZE` and `LEVELS`.** Start with a small size, because the time of a training step grows with the number of
 #   pixels. `LEVELS` is the number of values of a pixel: 256 for photographs, 2 for drawings in black and white.
 # - **Keep the results in Colab.** First run `from google.colab import drive; drive.mount("/content/drive")`, and set

@@ -37,12 +37,14 @@ def sample(
     guidance: Scalar = 0.0,
     on_row: OnRow | None = None,
 ) -> Int[Array, "batch height width channels"]:
-    """Draws images from p(x | h, s), exactly by default.
+    """Draws images from p(x | h, s).
 
-    Drawing a batch from a ``GatedPixelCNN`` costs about as much as one forward pass, because what was computed for
-    earlier pixels is kept (Ramachandran et al. 2017). Keeping it needs a ``models.streaming.Stream``, which computes
-    the network pixel by pixel. All networks of this package but ``DiagonalBiLSTM`` have one. For other modules, a whole
-    forward pass is computed for every sub-pixel, as in ``naive_sample``.
+    The samples follow this distribution exactly, unless you change ``temperature`` or ``guidance``, or pass a ``mask``
+    whose observed pixels do not come first. Drawing a batch from a ``GatedPixelCNN`` costs about as much as one forward
+    pass, because what was computed for earlier pixels is kept (Ramachandran et al. 2017). Keeping it needs a
+    ``models.streaming.Stream``, which computes the network pixel by pixel. All networks of this package but
+    ``DiagonalBiLSTM`` have one. For other modules, a whole forward pass is computed for every sub-pixel, as in
+    ``naive_sample``.
 
     Args:
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
@@ -68,8 +70,8 @@ def sample(
 
     Returns:
       Integers 0 to ``model.levels - 1``, int32, of shape [batch, height, width, channels]. Under ``jit``, wrong values
-      raise no error: a sub-pixel is -1 if one of its logits is NaN or plus infinity, or if its observed value is out of
-      range.
+      raise no error: a drawn sub-pixel is -1 if one of its logits is NaN or plus infinity, and an observed one if its
+      value is out of range.
 
     Raises:
       InputError: If an argument does not fit the model, or a logit is NaN or plus infinity.
@@ -233,7 +235,7 @@ def _sample_rows(
     first: Int[Array, ""] | int,
     stop: Int[Array, ""] | int,
 ) -> tuple[Drawn, Any]:
-    """Draws rows ``first`` to ``stop - 1``; one program serves any number of rows."""
+    """Draws rows ``first`` to ``stop - 1``. Both are traced, so this is compiled once for any number of rows."""
     params, width = stream.prepare(params), drawn.images.shape[2]
 
     def sample_row(row: Array, state: Any) -> Any:

@@ -88,7 +88,8 @@ class Coder:
         """Plans batches and compiles their programs, after the checks that make the codec safe.
 
         Raises:
-          InputError: If a sum could exceed the bounds, or this machine does not compute float32 products exactly.
+          InputError: If the variables are not masked integers whose sums stay within the bounds, the sizes of the
+            images differ too much to code them together, or this machine does not compute float32 products exactly.
         """
         check_bounds(self.model, {"params": self.params})
         batches = plan(self.containers)

@@ -40,7 +40,7 @@ class Dataset:
         return self.count
 
     def __iter__(self) -> Iterator[Example]:
-        """Reads all images by ``example``: as stored, not yet cut, binarised at random or ordered."""
+        """Reads all images by ``example``: prepared, but not yet cut, binarised at random or ordered."""
         return read_ahead(self.example, stop=self.count, threads=8)
 
     def labels(self) -> Int[np.ndarray, " count"]:

@@ -43,9 +43,9 @@ class Pixel(NamedTuple):
     """What is known of the current pixel; its sums cover only the colours still to come.
 
     Attributes:
-      first: Pre-activation of the first layer, as far as the colours read so far determine it.
-      gates: The same for the other layers.
-      outs: The sum of the 1x1 convolution ``out`` of each layer, likewise.
+      first: Pre-activation of the first layer, as far as the rows above and the pixels to the left determine it.
+      gates: The same for the other layers, and what the colours read so far add to it.
+      outs: The 1x1 convolution ``out`` of each layer: its bias, and what the colours read so far add to it.
       neighbours: The left, upper and upper left pixel, for a linear prediction.
       inputs: Of each colour read so far, the inputs of all layers but the first.
       features: Output features of the colours read so far.

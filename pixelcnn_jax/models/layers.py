@@ -12,8 +12,9 @@ A layer has two stacks. It is a dict of parameters, which are named as in this d
            +---------------------------------------------------------------------------+
                                   residual connection, not in the first layer
 
-``vertical`` convolves each row with the rows above it. ``left`` reads the pixels to the left in the row, and ``pixel``
-reads the pixel itself; both are in ``layer["horizontal"]``. ``crossing`` and ``out`` are 1x1 convolutions.
+``vertical`` convolves each row with the rows above it. ``left`` reads the pixels to the left in the row. ``pixel``
+reads the features at the pixel's own position, masked so that only the earlier colours of this pixel have an effect.
+Both are in ``layer["horizontal"]``. ``crossing`` and ``out`` are 1x1 convolutions.
 
 Training and sampling share the functions that compute a layer. Training passes whole images, and sampling one row or
 pixel at a time. A vertical convolution therefore has an argument ``memory``, the rows above its input. They are zero
@@ -90,9 +91,9 @@ def vertical_conv(
 
     Args:
       kernel: Shape [kernel_rows, kernel_columns, features, gates...]. For filters of size n, it has n columns and
-        ceil(n/2) rows: the row itself and those above. The first layer differs, because it reads the image and must not
-        see the row itself: its input is the image shifted down by a row, and its kernel has floor(n/2) rows, as many as
-        a filter of size n has above its centre.
+        ceil(n/2) rows: the row itself and those above. The first layer reads the image and must not see the row itself.
+        Its input is therefore the image shifted down by a row, so that the last row of its kernel lies on the row
+        above. This kernel has floor(n/2) rows, as many as a filter of size n has above its centre.
       x: The new rows, of shape [batch, rows, width, features].
       memory: The ``kernel_rows - 1`` rows above them.
 
@@ -323,13 +324,14 @@ def horizontal_layer(
     they contribute to the pre-activation comes from different places:
 
     - In the first layer, x contains the colours drawn so far, and ``pixel`` reads them in this call.
-    - In the other layers, x has the features of the current colour only. ``pre_activation`` must already contain the
-      products of ``pixel`` with the features of the earlier colours.
+    - In the other layers, x has only the group of features from which the current colour is predicted.
+      ``pre_activation`` must already contain the products of ``pixel`` with the features of the earlier colours.
 
     Args:
       layer: The parameters of a layer; in sampling, the part of them that computes one colour.
       x: The input of the horizontal stack, of shape [batch, height, width, features], from the layer before or the
-        image. The image has a further channel of ones, which is 0 in the padding and so shows the border.
+        image. The image comes with one more channel, which is 1 at every pixel and 0 in the padding, so that the
+        network can tell padding from black pixels.
       pre_activation: The sum of all other terms: those of the vertical stack, of the pixels to the left, of the bias
         and of the condition.
       out: The terms of the 1x1 convolution ``layer["out"]`` that are known before this call: its bias and, in sampling,

@@ -144,12 +144,12 @@ def advance_row(
 ) -> tuple[Int[Array, "batch height width channels"], Any, Any]:
     """Fills a row of images sub-pixel by sub-pixel.
 
-    Sampling and the codec share this loop. A pixel is opened one iteration before its colours are read.
+    Sampling and decoding share this loop. A pixel is opened one iteration before its colours are read.
 
     Args:
       stream: The stream of the network.
       params: The parameters as ``stream.prepare`` returned them.
-      condition: h and s of the images.
+      condition: h and s of the batch that the stream reads, after ``repeat``.
       row: The index of the row.
       state: The images, the memory above the row, and the first carry of ``choose``.
       choose: Chooses the value of a sub-pixel: maps carry, logits, old value, column and colour to the new value and
