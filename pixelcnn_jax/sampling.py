@@ -70,8 +70,8 @@ def sample(
 
     Returns:
       Integers 0 to ``model.levels - 1``, int32, of shape [batch, height, width, channels]. Under ``jit``, wrong values
-      raise no error: a drawn sub-pixel is -1 if one of its logits is NaN or plus infinity, and an observed one if its
-      value is out of range.
+      raise no error. Instead, a sub-pixel is -1 if it was drawn from logits with NaN or plus infinity, or if it was
+      observed with a value out of range.
 
     Raises:
       InputError: If an argument does not fit the model, or a logit is NaN or plus infinity.

@@ -90,10 +90,9 @@ def vertical_conv(
     """Computes the convolution of the vertical stack, over each row and the rows above it.
 
     Args:
-      kernel: Shape [kernel_rows, kernel_columns, features, gates...]. For filters of size n, it has n columns and
-        ceil(n/2) rows: the row itself and those above. The first layer reads the image and must not see the row itself.
-        Its input is therefore the image shifted down by a row, so that the last row of its kernel lies on the row
-        above. This kernel has floor(n/2) rows, as many as a filter of size n has above its centre.
+      kernel: Shape [kernel_rows, kernel_columns, features, gates...]. For filters of size n, it has n columns. In all
+        layers but the first, it has ceil(n/2) rows: the row itself and those above. In the first layer it has only
+        floor(n/2) rows, because the image is shifted down by a row and the row itself must not be seen.
       x: The new rows, of shape [batch, rows, width, features].
       memory: The ``kernel_rows - 1`` rows above them.
 
@@ -264,8 +263,8 @@ class VerticalOutput(NamedTuple):
 
     Attributes:
       pre_activation: The output of the convolution with its bias, before the condition is added.
-      crossing: The horizontal pre-activation as far as the rows above determine it: the 1x1 convolution
-        ``layer["crossing"]`` of ``pre_activation``, plus the bias and the condition of the horizontal stack.
+      crossing: All terms of the horizontal pre-activation that do not depend on the current row: the output of the 1x1
+        convolution ``layer["crossing"]`` and, added already here, the bias and the condition of the horizontal stack.
       out: The gated output, which the next layer reads.
       memory: The rows that the next call needs.
     """
@@ -320,8 +319,9 @@ def horizontal_layer(
     """Completes the horizontal pre-activation by the kernel ``pixel``, and computes the rest of the horizontal stack.
 
     For whole images, this function is called once per layer. In sampling, it is called once per layer and colour, for
-    one pixel. In sampling, what the earlier colours of the pixel contribute to the 1x1 convolution is in ``out``. What
-    they contribute to the pre-activation comes from different places:
+    one pixel. In sampling, the caller has already added what the earlier colours of the pixel contribute to the output
+    convolution ``layer["out"]``, and passes this sum as ``out``. What they contribute to the pre-activation comes from
+    different places:
 
     - In the first layer, x contains the colours drawn so far, and ``pixel`` reads them in this call.
     - In the other layers, x has only the group of features from which the current colour is predicted.
