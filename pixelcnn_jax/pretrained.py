@@ -170,9 +170,9 @@ def save_pretrained(
         by this function. The field "density" names what is modelled, such as "p(x|y)" for class labels y; if it is
         missing, it follows from ``classes``.
       image_shape: Height and width of its images, for a single model whose card has no "image_spec".
-      classes: Number of classes if h is a class label, and None if h is any other vector, since the weights do not show
-        which. (For a network of this package, None also means a label if the "image_spec" of the card has as many
-        ``classes`` as h has entries.)
+      classes: Number of classes if h is a class label; the weights do not show whether it is. With None, h counts as a
+        label if the network is of this package and the "image_spec" of the card has as many ``classes`` as h has
+        entries, and otherwise as any other vector.
 
     Returns:
       Nothing.
