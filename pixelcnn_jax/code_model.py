@@ -1,7 +1,6 @@
 """Images by way of their codes: a tokenizer and the priors of its codes, as one model that is scored and sampled."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -12,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
-from pixelcnn_jax.models.inputs import ConditionLike, Images, Variables
+from pixelcnn_jax.models.inputs import ConditionLike, Images, Variables, apply_jitted
 from pixelcnn_jax.models.tokenizer import Codes, Tokenizer
 from pixelcnn_jax.sampling import sample
 
@@ -126,12 +125,6 @@ class CodeModel(NamedTuple):
 
     def _run(self, name: str, x: Any, method: str) -> Any:
         return apply_jitted(self.networks[name], self.variables[name], x, method)
-
-
-@partial(jax.jit, static_argnames=("network", "method"))
-def apply_jitted(network: nn.Module, variables: Variables, x: Any, method: str | None = None) -> Any:
-    """Applies a network, compiled once for each shape of x."""
-    return network.apply(variables, x, method=method)
 
 
 def touched(hidden: Bool[np.ndarray, "#batch height width 1"], factor: int) -> Bool[Array, "#batch rows columns 1"]:

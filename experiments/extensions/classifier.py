@@ -6,11 +6,10 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from experiments.shared.models import init_of
-from pixelcnn_jax.code_model import apply_jitted
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.models.conditioning.encoders import Encoder
-from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, apply_jitted
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes

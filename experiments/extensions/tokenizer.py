@@ -12,11 +12,10 @@ from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.models import init_of
 from pixelcnn_jax import InputError
-from pixelcnn_jax.code_model import apply_jitted
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, apply_jitted
 from pixelcnn_jax.models.tokenizer import Tokenizer
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image

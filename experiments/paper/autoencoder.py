@@ -15,12 +15,11 @@ from jaxtyping import Array, Float, Int, Integer, Key, UInt32
 from experiments.shared.measuring import report_split, squared_error
 from experiments.shared.models import Encoded, Mapped, blank, draw_grid, fingerprint, init_of_each, make_conditional
 from pixelcnn_jax import nll
-from pixelcnn_jax.code_model import apply_jitted
 from pixelcnn_jax.data.dataset import Dataset, take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder
-from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, apply_jitted
 from pixelcnn_jax.training.config import RunConfig, keys
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures

@@ -13,13 +13,12 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from experiments.shared.measuring import report_split
 from experiments.shared.models import Encoded, fingerprint, init_of
 from pixelcnn_jax import InputError
-from pixelcnn_jax.code_model import apply_jitted
 from pixelcnn_jax.data.dataset import Dataset, read_all, take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.views import rotate, symmetries
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.conditioning.encoders import Encoder
-from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, apply_jitted
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes

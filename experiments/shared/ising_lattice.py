@@ -27,8 +27,8 @@ def log_partition(beta: float, *, size: int) -> float:
     gamma[0] = 2 * beta + np.log(np.tanh(beta))  # negative above the critical temperature
 
     def two_products(gamma: np.ndarray) -> float:  # the log of prod 2 cosh(size gamma / 2) + prod 2 sinh(...)
-        decays = np.exp(-size * gamma)
-        return float(size * gamma.sum() / 2 + np.log(np.prod(1 + decays) + np.prod(1 - decays)))
+        decays, signs = np.exp(-size * np.abs(gamma)), np.sign(gamma)
+        return float(size * np.abs(gamma).sum() / 2 + np.log(np.prod(1 + decays) + np.prod(signs * (1 - decays))))
 
     sums = np.logaddexp(two_products(gamma[1::2]), two_products(gamma[::2]))
     return float(size**2 / 2 * np.log(2 * np.sinh(2 * beta)) - np.log(2) + sums)

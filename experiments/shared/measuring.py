@@ -10,12 +10,11 @@ import numpy as np
 from jaxtyping import Array, Float, Key, Shaped
 
 from pixelcnn_jax import InputError, load_pretrained
-from pixelcnn_jax.code_model import apply_jitted
 from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.models.inputs import Images, ImageSpec
+from pixelcnn_jax.models.inputs import Images, ImageSpec, apply_jitted
 from pixelcnn_jax.pretrained import read_card
 from pixelcnn_jax.training.config import RunConfig, keys
 

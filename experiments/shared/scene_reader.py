@@ -9,11 +9,10 @@ from jaxtyping import Int
 
 from experiments.shared.measuring import Draw, check_classifier, draw_in_parts
 from pixelcnn_jax import InputError, load_pretrained
-from pixelcnn_jax.code_model import apply_jitted
 from pixelcnn_jax.data.dataset import Dataset, read_all
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.scenes import MARGIN, SCENES, Scene
-from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.inputs import ImageSpec, apply_jitted
 from pixelcnn_jax.training.config import RunConfig, keys
 from pixelcnn_jax.training.experiment import Batch
 

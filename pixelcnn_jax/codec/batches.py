@@ -153,9 +153,11 @@ def plan(containers: Sequence[Container]) -> list[Batch]:
         steps, lanes, columns = map(max, zip(*(frames[index] for index in kind), strict=True))
         kind.sort(key=lambda index: containers[index].shape[1])  # a batch has the height of its highest images
         groups = [(index, group) for index in kind for group in range(containers[index].groups)]
+        unit, rows = steps * lanes * columns, sum(containers[index].rows for index in kind)
         # Two batches are computed at a time.
-        number = max(min(2, len(groups)), -(-len(groups) * steps * lanes * columns // COLUMNS))
-        together = -(-len(groups) // number)
+        number = max(min(2, len(groups)), -(-len(groups) * unit // COLUMNS))
+        tallest = max(containers[index].extent_of(0)[0] for index in kind)  # to which the last batch is padded
+        together = min(-(-len(groups) // number), max(1, (2 * rows + PADDING // unit) // tallest))
         program, starts = Program(together, steps * lanes, lanes, columns), range(0, len(groups), together)
         batches += [Batch(program, containers, groups[start : start + together]) for start in starts]
     return batches

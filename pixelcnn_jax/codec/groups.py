@@ -27,7 +27,7 @@ from pixelcnn_jax.models.inputs import Condition, Images
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.streaming import OnRow, advance_row, first_rows
 
-_DAMAGED = "data does not decode to images: it is damaged, or h is not what compress was given."
+_DAMAGED = "data does not decode to images: it is damaged, or h or s is not what compress was given."
 IMAGES_PER_LANE = {"softmax": 128, "mixture": 32}  # a lane takes 4 bytes
 
 
@@ -129,7 +129,7 @@ class Coder:
         for first in range(0, max(1, places.heights.max()), STRIP):
             data = np.zeros((batch.program.groups, most), np.uint8)
             for row, stream in enumerate(streams):
-                piece = stream[heads[row] + positions[row] :][:most]
+                piece = stream[(at := heads[row] + positions[row]) : at + most]
                 data[row, : len(piece)] = np.frombuffer(piece, np.uint8)
             strip = data, ends - positions, _strip(condition, first), places.below(first)
             values, rows, coder, read = _decode_strip(IntegerStream(self.model), self.params, rows, coder, *strip)

@@ -92,8 +92,9 @@ def quantise(
     exact = jax.tree.map(lambda x: np.asarray(x, np.float64), mask_params(model, params))
     if not all(np.isfinite(x).all() for x in jax.tree.leaves((exact, seen))):
         raise InputError("variables must be finite: the model has NaN or infinity on these images.")
-    quantised = {"params": jax.tree.map(_in_16_bits, quantise_params(model, exact, seen))}
-    check_bounds(integer_model, quantised)
+    net = quantise_params(model, exact, seen)
+    net = jax.tree.map(lambda x: jnp.asarray(x, jnp.int16 if np.abs(x).max() < 2**15 else jnp.int32), net)
+    check_bounds(integer_model, quantised := {"params": net})
     return integer_model, quantised
 
 
@@ -135,8 +136,3 @@ def _statistics(model: GatedPixelCNN, params: Params, images: Images, condition:
         return Statistics(jnp.max(jnp.abs(x), axis=axes), mean[0, 0, 0], centred.T @ centred / len(centred))
 
     return jax.tree.map(seen, result)
-
-
-def _in_16_bits(x: np.ndarray | int) -> Array:
-    """Casts integers to 16 bits where they fit."""
-    return jnp.asarray(x, jnp.int16 if np.abs(x).max() < 2**15 else jnp.int32)

@@ -56,7 +56,7 @@ def _encode(
         present, divisor = frequency > 0, jnp.maximum(frequency, 1)
         pushed, used = [], []
         for _ in range(-(-total_bits // 8)):
-            full = present & (state >= divisor << (32 - total_bits))
+            full = present & (state >> (32 - total_bits) >= divisor)  # shifting divisor would overflow at probability 1
             pushed.append(state.astype(jnp.uint8))
             used.append(full)
             state = jnp.where(full, state >> 8, state)

@@ -41,10 +41,6 @@ def counts_of(values: Any) -> UInt16[np.ndarray, "..."]:
     return np.asarray(values).astype(np.uint16)
 
 
-def _read_npy(file: pathlib.Path) -> Any:
-    return np.lib.format.open_memmap(file, mode="r")  # reads only what is used, and rejects pickled objects
-
-
 def _read_fits(file: pathlib.Path) -> Any:
     from astropy.io import fits
 
@@ -63,6 +59,7 @@ def _read_dicom(file: pathlib.Path) -> Any:
     return content.pixel_array
 
 
+_read_npy = functools.partial(np.lib.format.open_memmap, mode="r")  # reads what is used, and rejects pickled objects
 READERS: dict[str, Callable[[pathlib.Path], Any]] = {".npy": _read_npy, ".dcm": _read_dicom}
 READERS |= dict.fromkeys((".fits", ".fit", ".fts"), _read_fits)
 

@@ -80,7 +80,7 @@ def help_lines(section: type, values: Mapping[str, Any], *, name: str) -> list[s
     """Formats a line of help per field, with its value in a config."""
     return [
         f"  --{name}.{field.name}={shlex.quote(str(values.get(field.name, field.default)))}".ljust(52)
-        + f" {field.metadata['help']}"
+        + f" {field.metadata.get('help', '')}"
         for field in dataclasses.fields(section)
     ]
 
@@ -113,12 +113,12 @@ def _unmet(value: Any, kind: Any, metadata: Mapping[str, Any]) -> str | None:
         return f"of type {origin.__name__}"
     if repeated == [...] and not all(type(x) is inner for x in value):
         return f"a tuple of type {inner.__name__}"
-    if metadata["choices"] and value not in metadata["choices"]:
+    if metadata.get("choices") and value not in metadata["choices"]:
         return f"one of {', '.join(map(str, metadata['choices']))}"
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, float) and not math.isfinite(number):
             return "finite"
-        for name, bound in metadata["bounds"].items():
+        for name, bound in metadata.get("bounds", {}).items():
             relation, holds = BOUNDS[name]
             if not holds(number, bound):
                 return f"{relation} {bound}"

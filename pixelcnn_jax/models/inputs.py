@@ -2,9 +2,12 @@
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax
+import flax.linen as nn
+import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, Integer, Key, Real, Shaped, UInt32
 
@@ -74,3 +77,9 @@ class Condition(NamedTuple):
 def params_of(variables: Variables) -> Params:
     """Extracts the parameters as a plain dict."""
     return flax.core.unfreeze(variables["params"])
+
+
+@partial(jax.jit, static_argnames=("network", "method"))
+def apply_jitted(network: nn.Module, variables: Variables, x: Any, method: str | None = None) -> Any:
+    """Applies a network, compiled once for each shape of x."""
+    return network.apply(variables, x, method=method)

@@ -256,8 +256,7 @@ def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experime
         return variables | jax.tree.map(lambda x: x.astype(accumulation_dtype(x.dtype)), trained)  # float32 at least
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Array:
-        others = {name: x for name, x in params.items() if name != "params"}  # such as masks; not trained
-        return nll(model, params | jax.lax.stop_gradient(others), batch["image"], **condition(batch), key=key)
+        return nll(model, params, batch["image"], **condition(batch), key=key)
 
     density, facts = density_of(model, condition(first), classes), {"guidance": not isinstance(model, Network)}
     return Experiment(init, loss, lambda params, key, source: source, model, density=density, facts=facts)

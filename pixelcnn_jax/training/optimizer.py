@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -112,3 +113,10 @@ def _is_kernel(declared: Mapping[tuple[str, ...], Kernel], path: tuple[Any, ...]
     if names in declared:
         return bool(declared[names].inputs)
     return x.ndim >= 2 and names[-1] not in ("bias", "scale", "embedding")
+
+
+def is_trained(networks: Any, path: tuple[Any, ...], _: Any) -> bool:
+    """Whether a variable is trained: of the collections of a Linen module only "params", so not a mask beside it."""
+    names = _names(path)
+    owner, inside = (networks.get(names[0]), names[1:]) if isinstance(networks, Mapping) else (networks, names)
+    return not isinstance(owner, nn.Module) or len(inside) < 2 or inside[0] == "params"

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from pixelcnn_jax.foundation.devices import AXIS, data_mesh
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params
-from pixelcnn_jax.training.optimizer import at_step, update_ema
+from pixelcnn_jax.training.optimizer import at_step, is_trained, update_ema
 from pixelcnn_jax.training.start import warm_started
 
 
@@ -100,10 +100,13 @@ def train_step(
         mesh = mesh or data_mesh(jax.devices()[:1])
         whole = state.params, step_key
         loss, gradient = accumulated(loss_and_gradient, batch, *whole, size=microbatch_size, mesh=mesh)
+    trained = jax.tree_util.tree_map_with_path(partial(is_trained, experiment.networks), state.params)
+    gradient = jax.tree.map(lambda wanted, x: x if wanted else jnp.zeros_like(x), trained, gradient)
     norm = optax.tree.norm(gradient)
     is_finite = jnp.isfinite(norm)
     updates, optimizer_state = optimizer.update(gradient, at_step(state.optimizer, state.step), state.params)
-    params = optax.apply_updates(state.params, updates)
+    updated = optax.apply_updates(state.params, updates)
+    params = jax.tree.map(lambda wanted, new, old: new if wanted else old, trained, updated, state.params)
     ema = update_ema(state.ema, params, state.step, decay=ema_decay)
     # Selected, not branched: a branch compiles separately and rounds differently.
     new, old = (params, ema, optimizer_state), (state.params, state.ema, state.optimizer)

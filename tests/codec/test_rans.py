@@ -18,7 +18,11 @@ def test_the_coder_holds_extreme_frequencies(certain):
     shape = (2, 4, 40)
     start = np.zeros(shape, np.uint32) if certain else np.full(shape, 2**16 - 1, np.uint32)
     strips = [(x, np.full(x.shape, frequency)) for x in np.split(start, 2, axis=-1)]
-    streams = rans.encode(strips, np.full((2, 2), rans.LOW, np.uint32), total_bits=16)
+    states = np.full((2, 2), rans.LOW, np.uint32)
+    streams = rans.encode(strips, states, total_bits=16)
+    assert (
+        rans.encode([(0 * start, np.full(shape, np.uint32(2**16)))], states, total_bits=16) == [states[0].tobytes()] * 2
+    )
     data = np.zeros((2, 512), np.uint8)
     for row, stream in enumerate(streams):
         data[row, : len(stream) - 8] = np.frombuffer(stream[8:], np.uint8)
