@@ -107,10 +107,6 @@ class BernoulliFlips:
 
     probability: float
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.probability <= 1:
-            raise InputError(f"probability must be from 0 to 1, got {self.probability}.")
-
     def entropy(self, clean: Any) -> Float64[np.ndarray, "..."]:
         """Computes the exact entropy of a flip.
 

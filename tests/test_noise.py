@@ -33,9 +33,8 @@ def test_the_entropy_of_rounded_gaussian_noise(sigma, tolerance):
     edges = (np.arange(-40, 42) - 0.5 - clean[:, None]) / sigma
     bits = (entropy(np.diff(ndtr(edges))) - Gaussian(sigma).entropy(clean)) / np.log(2)
     assert abs(bits).max() < tolerance
-    for wrong, message in (lambda: Gaussian(0.49), "as_counts"), (lambda: BernoulliFlips(1.5), "from 0 to 1"):
-        with pytest.raises(InputError, match=message):
-            wrong()
+    with pytest.raises(InputError, match="as_counts"):
+        Gaussian(0.49)
 
 
 def test_floats_become_levels_finer_than_their_noise(capsys):

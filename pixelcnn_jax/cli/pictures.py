@@ -66,6 +66,8 @@ def read_patches(file: Path, density: Density) -> list[image_files.Pixels]:
         height, width = width, height
     pixels = image_files.decode(file, colour=channels == 3)
     counts = pixels.dtype == np.uint16 or levels > 256
+    if pixels.shape[-1] != channels:
+        raise InputError(f"{file} is a grey image of counts, and {density.name} needs {channels} channels.")
     # Training thresholds and inverts stored levels; bits and random binarisation apply to 8 bits.
     if pixels.dtype == np.uint16 and levels <= 256:  # levels, as `decompress` writes them
         data, stored = replace(data, binarize="none", bits=None), levels
@@ -93,9 +95,9 @@ def read_patches(file: Path, density: Density) -> list[image_files.Pixels]:
 def stored_name(name: str) -> str:
     """Names an image as it is written: .npy if it was in such a file, else .png."""
     path = Path(name)
-    if path.parent.suffix == ".npy" and path.name.isdecimal():
+    if path.parent.suffix.lower() == ".npy" and path.name.isdecimal():
         return f"{name}.npy"
-    return path.with_suffix(".npy" if path.suffix == ".npy" else ".png").as_posix()
+    return path.with_suffix(".npy" if path.suffix.lower() == ".npy" else ".png").as_posix()
 
 
 def join_stacks(folder: Path) -> None:

@@ -26,6 +26,8 @@ def quantise(name: str, files: tuple[Path, ...], output: Path, label: str | None
     The images should be like those to be compressed, for example training images. At most 500 are used.
     """
     options.check_output(output, folder=True)
+    if output.suffix == ".safetensors":
+        raise click.ClickException(f"--output must be a folder, got {output.name}.")
     density = options.load_density(name)
     chosen = _some([*find_images(files).items()])
     labels = density.labels_of(label, [image for image, _ in chosen])

@@ -73,7 +73,7 @@ def sample(
         columns = count or options.at_most(10 * classes, density.spec) // classes or 1
         count = classes * columns
     else:
-        count = count or (64 if image is None else 8)
+        count = count or options.at_most(64 if image is None else 8, density.spec)
         columns = math.isqrt(count - 1) + 1 if image is None else count + 2
     if count > (most := options.at_most(count, density.spec)):
         raise InputError(f"--count must give at most {most} images of {name}, got {count}.")

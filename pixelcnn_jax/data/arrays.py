@@ -67,17 +67,15 @@ def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int
     path = pathlib.Path(data_dir or "").expanduser()
     try:
         with np.load(path) as file:
-            keys = [name for name in file.files if name.endswith("_label") or name == f"{split.name}_image"]
             names = [name.removesuffix("_image") for name in file.files if name.endswith("_image")]
-            arrays = {name: file[name] for name in keys}
+            of_labels = [f"{name}_label" for name in names if labels or split.feature]
+            arrays = {name: file[name] for name in (f"{split.name}_image", *of_labels) if name in file.files}
     except Exception as error:  # NumPy raises several types for files of a different format
         raise InputError(f"data_dir={data_dir} must be an .npz file of arrays such as train_image: {error}.") from error
     split.check_name(str(path), names)
     images, label_key = arrays.pop(f"{split.name}_image"), f"{split.name}_label"
     if labels and label_key not in arrays:
         raise InputError(f"{path} has no array {label_key}: add it or set labels=False.")
-    if not (labels or split.feature):
-        arrays.clear()
     for name, array in arrays.items():
         size = len(images) if name == label_key else array.size
         if array.dtype.kind not in "ui" or array.shape != (size,):

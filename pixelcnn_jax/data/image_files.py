@@ -124,6 +124,7 @@ def _opened(file: File, name: str = "", index: int | None = None) -> Iterator[PI
             yield read_measurement(content, index)
             return
         with PIL.Image.open(content, formats=FORMATS) as image:
+            image.filename = ""  # else Pillow maps the pixels of a turned TIFF file with width and height exchanged
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
             if image.format == "TIFF" and index is not None:

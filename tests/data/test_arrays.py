@@ -36,7 +36,7 @@ def test_deep_and_binary_arrays():
 def test_a_file_of_splits(tmp_path):
     file = tmp_path / "ramps.npz"
     train = {"train_image": ramp(8), "train_label": np.arange(8, dtype=np.uint8) % 2}
-    np.savez(file, **train, test_image=ramp(3)[..., 0], test_label=np.array([0, 1, 4]))
+    np.savez(file, **train, test_image=ramp(3)[..., 0], test_label=np.array([0, 1, 4]), person_label=ramp(1))
     parts = {"train_split": "train[:6]", "validation_split": "train[6:]"}
     splits = load_splits(DataConfig(dataset="array", data_dir=str(file), labels=True, **parts))
     # The classes are those of all splits together.

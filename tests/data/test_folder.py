@@ -49,8 +49,7 @@ def test_a_part_of_a_folder_has_its_share_of_each_class(tmp_path):
     parts = [load("folder", f"train[{part}]", data_dir=tmp_path, labels=True) for part in (":80%", "80%:")]
     assert [part.labels().tolist() for part in parts] == [[0] * 16 + [1] * 8, [0] * 4 + [1] * 2]
     assert np.array_equal(np.unique(np.concatenate([*map(images_of, parts)]), axis=0), np.unique(ramp(30), axis=0))
-    unlabelled = load("folder", "train[80%:]", data_dir=tmp_path)
-    assert np.array_equal(images_of(unlabelled), images_of(parts[1]))
+    assert np.array_equal(images_of(load("folder", "train[80%:]", data_dir=tmp_path)), images_of(parts[1]))
     dogs = load("folder", "train where label is dog[:3]", data_dir=tmp_path, labels=True)
     assert np.array_equal(images_of(dogs), ramp(30)[20:23])
 
@@ -130,6 +129,8 @@ def test_few_files_are_read_before_training(many, monkeypatch):
 def test_an_odd_file_is_named_when_it_is_read(many, odd, match):
     odd.save(many / "99.png") if odd else (many / "99.png").write_text("no image")
     dataset = load("folder", "all", data_dir=many, levels=5)
+    with pytest.raises(InputError, match="intensities of 8 bits"):
+        load("folder", "all", data_dir=many, levels=5, binarize="dynamic")
     with pytest.raises(InputError, match=match):
         images_of(dataset)
     if odd and odd.getextrema() != (5, 5):

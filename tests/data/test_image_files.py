@@ -76,6 +76,8 @@ def sideways(folder):
 
 def test_photographs_taken_sideways_are_turned(tmp_path):
     assert np.array_equal(decode(sideways(tmp_path), colour=False), np.rot90(ramp(1)[0], -1))
+    pillow(ramp(1)[0]).save(tmp_path / "a.tif", tiffinfo={0x0112: 6})  # whose pixels Pillow would map
+    assert np.array_equal(decode(tmp_path / "a.tif", colour=False), np.rot90(ramp(1)[0], -1))
 
 
 def test_files_of_fewer_levels_are_scaled(tmp_path):

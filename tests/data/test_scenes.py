@@ -35,8 +35,7 @@ def test_a_scene_is_a_pure_function_of_its_split_and_index(mnist):
     for name in ("image", "caption", "label"):
         np.testing.assert_array_equal(first[name], again[name])
         assert (first[name] != other[name]).any()
-    later = scenes("train[20:50]")
-    np.testing.assert_array_equal(later.example(7)["image"], first["image"][27])
+    np.testing.assert_array_equal(scenes("train[20:50]").example(7)["image"], first["image"][27])
 
 
 def test_held_out_scenes_are_never_trained_on_and_are_all_of_their_split(mnist):

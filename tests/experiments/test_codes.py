@@ -152,8 +152,7 @@ def test_codes_of_ones_own(tmp_path, monkeypatch):
     data = {"data.dataset": "array", "data.data_dir": str(tmp_path / "codes.npz"), "data.labels": False}
     result = tiny_run("codes", tmp_path / "run", own | data)
     assert result["scores"]["test"]["bits_of_codes"] < 40  # 24 by chance
-    pictures = read_image(tmp_path / "run" / "samples.png", channels=3)
-    assert {60, 120, 180} <= {*np.unique(pictures)}
+    assert {60, 120, 180} <= {*np.unique(read_image(tmp_path / "run" / "samples.png", channels=3))}
 
 
 @pytest.mark.long

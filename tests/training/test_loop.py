@@ -38,8 +38,7 @@ def test_keys_are_functions_of_the_seed():
 
 
 def test_a_step_without_a_finite_gradient_is_skipped_counted_and_left_out_of_the_means(tmp_path, capsys):
-    result = run(tmp_path, recipe=broken(4, 5, 7, 8, 9))
-    assert np.isfinite(result["scores"]["test"]["nats"])
+    assert np.isfinite(run(tmp_path, recipe=broken(4, 5, 7, 8, 9))["scores"]["test"]["nats"])
     assert all(np.isfinite(list(record.values())).all() for record in records(tmp_path))
     training = [record for record in records(tmp_path) if "learning_rate" in record]
     assert [record["skipped"] for record in training] == [0, 2, 3, 0]

@@ -59,8 +59,7 @@ def test_the_best_step_is_that_of_the_lowest_validation(whole):
 
 
 def test_training_is_recorded_at_its_own_pace(whole):
-    steps = [record["step"] for record in records(whole) if "train_bits_per_dim" in record]
-    assert steps == [3, 6, 9, 12]
+    assert [record["step"] for record in records(whole) if "train_bits_per_dim" in record] == [3, 6, 9, 12]
     rates = [record["learning_rate"] for record in records(whole) if "learning_rate" in record]
     assert rates[0] == pytest.approx(1e-2 * 3 / 5)  # the third step of a warm-up of four
     assert all(record["gradient_norm"] > 0 for record in records(whole) if "learning_rate" in record)
