@@ -174,7 +174,8 @@ class OwnNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, images):
-        left = jnp.pad(images, ((0, 0), (0, 0), (1, 0), (0, 0)))[:, :, :-1] / self.levels
+        divisor = self.variable("constants", "divisor", lambda: jnp.full((1,) * 4, 17.0)).value
+        left = jnp.pad(images, ((0, 0), (0, 0), (1, 0), (0, 0)))[:, :, :-1] / divisor
         hidden = self.activation(nn.Dense(self.width)(left))
         return nn.Dense(self.channels * self.levels)(hidden).reshape(*images.shape, self.levels)
 
@@ -190,8 +191,8 @@ def test_a_network_of_ones_own_is_trained_resumed_scored_and_reported_by_its_nam
     assert np.isfinite(result["scores"]["test"]["nats"])
     described = {"class": "OwnNetwork", "levels": 17, "channels": 1, "width": 5}
     assert read_card(tmp_path)["networks"] == described
-    page = html.unescape((tmp_path / "report.html").read_text())
-    assert "width 5)<" in page
+    assert "width 5)<" in html.unescape((tmp_path / "report.html").read_text())
+    assert (load_pretrained(tmp_path, model=OwnNetwork(17, 1)).variables["constants"]["divisor"] == 17).all()
     loaded = f'load_pretrained("{tmp_path}", model=OwnNetwork(levels=17, channels=1, width=5))'
     assert any(loaded in line for line in next_commands(tmp_path))
 
