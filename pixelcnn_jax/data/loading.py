@@ -173,7 +173,7 @@ def _prepare(source: Source, preparation: Preparation) -> Dataset:
     """Applies the preparation and inspects some images."""
     prepared = preparation.apply(source)
     dynamic_levels = source.levels if preparation.binarize == "dynamic" else None
-    if dynamic_levels and (source.levels > 256 or preparation.levels not in (source.levels, Preparation.levels)):
+    if dynamic_levels and preparation.levels not in (source.levels, max(source.levels, Preparation.levels)):
         raise InputError("binarize=dynamic reads intensities of 8 bits: save counts, or levels, as an .npz file.")
     height, width, channels = SCANS[preparation.scan](prepared.example(0)["image"]).shape
     spec = ImageSpec(height, width, channels, prepared.levels, prepared.classes, prepared.words, prepared.class_names)

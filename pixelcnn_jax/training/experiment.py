@@ -34,7 +34,8 @@ class Experiment(NamedTuple):
         other noise, and None in evaluation.
       sample: Draws a grid of pictures, ``sample(params, key, source) -> images [rows, columns, height, width,
         channels]``; the source is what ``Recipe.picture_source`` returned.
-      networks: The network, or a dict of networks by the names in the variables.
+      networks: The network, or a dict of networks by the names in the variables. Of the collections of a Linen module,
+        only "params" is trained.
       measure: The name of the loss: "bits_per_dim" for the negative log-likelihood of all sub-pixels, which ``loss``
         returns in nats and the reports convert, "nats" for that of only some of the sub-pixels, and any other name for
         another loss.
