@@ -1,7 +1,8 @@
 """The layers of the Gated PixelCNN as functions of arrays, without Flax.
 
-A layer has two stacks. It is a dict of parameters, which are named as in this drawing (figure 2 of the paper,
-1606.05328; the numbers of equations and figures in the docstrings are the paper's, too)::
+The network has a vertical and a horizontal stack, and each layer has a part in both. The parameters of a layer are a
+dict with the names in this drawing, which is figure 2 of the paper (1606.05328). Where docstrings give the number of an
+equation or a figure, it is the paper's, too::
 
     vertical input --> vertical + bias --+--> + condition --> gate --------------> vertical input of the next layer
                                          |
@@ -14,7 +15,7 @@ A layer has two stacks. It is a dict of parameters, which are named as in this d
 
 ``vertical`` convolves each row with the rows above it. ``left`` reads the pixels to the left in the row. ``pixel``
 reads the features at the pixel's own position, masked so that only the earlier colours of this pixel have an effect.
-Both are in ``layer["horizontal"]``. ``crossing`` and ``out`` are 1x1 convolutions.
+``left`` and ``pixel`` are in ``layer["horizontal"]``. ``crossing`` and ``out`` are 1x1 convolutions.
 
 Training and sampling share the functions that compute a layer. Training passes whole images, and sampling one row or
 pixel at a time. A vertical convolution therefore has an argument ``memory``, the rows above its input. They are zero
@@ -91,8 +92,9 @@ def vertical_conv(
 
     Args:
       kernel: Shape [kernel_rows, kernel_columns, features, gates...]. For filters of size n, it has n columns. In all
-        layers but the first, it has ceil(n/2) rows: the row itself and those above. In the first layer it has only
-        floor(n/2) rows, because the image is shifted down by a row and the row itself must not be seen.
+        layers but the first, it has ceil(n/2) rows: the row itself and the floor(n/2) rows above. In the first layer it
+        has only the floor(n/2) rows above, and x is shifted down by a row, so that the last row of the kernel meets the
+        row above.
       x: The new rows, of shape [batch, rows, width, features].
       memory: The ``kernel_rows - 1`` rows above them.
 
@@ -319,9 +321,9 @@ def horizontal_layer(
     """Completes the horizontal pre-activation by the kernel ``pixel``, and computes the rest of the horizontal stack.
 
     For whole images, this function is called once per layer. In sampling, it is called once per layer and colour, for
-    one pixel. In sampling, the caller has already added what the earlier colours of the pixel contribute to the output
-    convolution ``layer["out"]``, and passes this sum as ``out``. What they contribute to the pre-activation comes from
-    different places:
+    one pixel. In sampling, what the earlier colours of the pixel contribute is already known before this call. Their part
+    of the output convolution ``layer["out"]`` comes in ``out``. Their part of the pre-activation comes from different
+    places:
 
     - In the first layer, x contains the colours drawn so far, and ``pixel`` reads them in this call.
     - In the other layers, x has only the group of features from which the current colour is predicted.

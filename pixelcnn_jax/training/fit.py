@@ -18,7 +18,6 @@ from jaxtyping import Array, Int, Key
 from pixelcnn_jax.data.arrays import channels_of
 from pixelcnn_jax.data.dataset import Dataset, stack
 from pixelcnn_jax.data.loading import Splits
-from pixelcnn_jax.distributions import accumulation_dtype
 from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh
 from pixelcnn_jax.foundation.errors import InputError, require
 from pixelcnn_jax.foundation.fields import field
@@ -251,9 +250,7 @@ def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experime
 
     def init(key: Key[Array, ""]) -> Params:
         vectors = {"h": jax.nn.one_hot(first["h"], classes)} if classes else {}
-        variables = dict(model.init(key, first["image"], **condition(first) | vectors) if start is None else start)
-        trained = {name: variables[name] for name in variables if name == "params"}
-        return variables | jax.tree.map(lambda x: x.astype(accumulation_dtype(x.dtype)), trained)  # float32 at least
+        return dict(model.init(key, first["image"], **condition(first) | vectors) if start is None else start)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Array:
         return nll(model, params, batch["image"], **condition(batch), key=key)

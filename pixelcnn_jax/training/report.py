@@ -2,7 +2,7 @@
 
 import base64
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,14 @@ Commands = Callable[[Path], list[str]]  # what to do with a run
 MAX_PICTURES = 24  # validations on the page, to keep it small
 
 
-def write_report(workdir: Path, commands: Commands) -> None:
-    """Writes ``report.html`` of a run, finished or not."""
-    atomic_write(workdir / "report.html", report_html(workdir, commands))
+def write_report(workdir: Path, commands: Commands, result: Mapping[str, Any]) -> None:
+    """Writes ``report.html`` of a run; ``result`` is empty until it is finished."""
+    atomic_write(workdir / "report.html", report_html(workdir, commands, result))
 
 
-def report_html(workdir: Path, commands: Commands) -> str:
+def report_html(workdir: Path, commands: Commands, result: Mapping[str, Any]) -> str:
     """Renders facts, scores, curve and samples; then the command of the run, and those that ``commands`` suggests."""
-    run, card, result = (try_read_json(workdir / f"{name}.json") for name in ("config", "model", "result"))
+    run, card = (try_read_json(workdir / f"{name}.json") for name in ("config", "model"))
     config, spec = run["config"], read_section(ImageSpec, run["images"]["spec"], name="images")
     file = workdir / "metrics.jsonl"
     records = read_records(file) if file.exists() else []

@@ -85,7 +85,7 @@ def train(
         def report(metrics: Metrics) -> None:
             records, title = list(metrics.records), splits.train.description
             metrics.submit(save_curve, workdir / "curve.png", records, experiment.measure, title)
-            metrics.submit(write_report, workdir, next_commands)
+            metrics.submit(write_report, workdir, next_commands, {})
 
         metrics = Loop(config, in_training, splits, workdir, best, scorer, draw, report).train_steps()
         params = jax.jit(lambda x: x, out_shardings=replicated(data_mesh()))(best.params())
@@ -113,9 +113,9 @@ def train(
             "config": to_dict(config),
         }
         best.complete(result)
-        run_on_first_process(lambda: write_json(workdir / "result.json", result))
         if is_first():
-            write_report(workdir, next_commands)
+            write_report(workdir, next_commands, result)
+        run_on_first_process(lambda: write_json(workdir / "result.json", result))  # last: it says that all is written
         return result
 
 

@@ -23,8 +23,8 @@ def compiled(experiment, optimizer, mesh=None, *, ema_decay=0.9, **options):
 
 
 def toy(loss):
-    """An experiment with one parameter, x, which begins at 0."""
-    return Experiment(lambda key: {"x": jnp.zeros(())}, loss, lambda params, key, source: None, None)
+    """An experiment with one parameter, x, which begins at 0, in half precision, and is trained in float32."""
+    return Experiment(lambda key: {"x": jnp.zeros((), jnp.bfloat16)}, loss, lambda params, key, source: None, None)
 
 
 def linear(params, batch, key):
