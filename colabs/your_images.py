@@ -260,9 +260,9 @@ print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as 
 # %% [markdown]
 # Whoever decompresses needs the same model, so save it; `load_pretrained("codec")` loads it again. The command
 # `pixelcnn compress` compresses all images of a folder into one file. This file also keeps their names, but each with
-# the ending `.png`, because `pixelcnn decompress` writes PNG files. The command never resizes or rounds an image. With 17
-# levels, the files may therefore hold only 17 of the 256 intensities, those that `as_pixels` returns. Images of another
-# size are allowed, but take more bits. The next cell writes the test images in this form.
+# the ending `.png`, because `pixelcnn decompress` writes PNG files. The command never resizes or rounds an image. With
+# 17 levels, the files may therefore hold only 17 of the 256 intensities, those that `as_pixels` returns. Images of
+# another size are allowed, but take more bits. The next cell writes the test images in this form.
 
 # %%
 save_pretrained("codec", integer, integers, image_shape=(SIZE, SIZE))

@@ -2,8 +2,8 @@
 
 What follows a colon, as in ``--config=configs/imagenet32.py:class_conditional``, is passed to ``get_config``: an
 experiment, a size or the number of a step, depending on the file. In the docstrings, *Paper row* is the published
-figure to compare with, *Bayes accuracy* that of classifying test images by the class of the highest p(image | class),
-and *class accuracy* the fraction of samples that a classifier recognises as their class.
+figure to compare with, *Bayes accuracy* is the fraction of test images whose own class has the highest p(image |
+class), and *class accuracy* is the fraction of samples that a classifier recognises as their class.
 """
 
 from ml_collections import ConfigDict

@@ -8,10 +8,10 @@ Commands, in order:
   python -m experiments.train --config=configs/binarized_mnist.py:4 --workdir=runs/binarized_mnist_4
   python -m experiments.train --config=configs/binarized_mnist.py:5 --workdir=runs/binarized_mnist_5
 In steps 2 and 3, most images are rotated, mirrored or shifted. In steps 4 and 5, half of the images are rotated by 180
-degrees and none is changed otherwise; h always says which. So the model learns two pixel orders, and the mean of both
-probabilities is scored below, too. Step 5 adds attention.
-Time: 90, 52, 51, 69, 94 minutes (288,000, 192,000, 224,000, 288,000, 288,000 images), one AMD EPYC core,
-2026-11-28; step 5 one with AVX512_BF16, 2026-12-01.
+degrees, and none is changed in another way. In all these steps, h says how an image was changed. So the model learns
+two pixel orders, and the mean of both probabilities is scored below, too. Step 5 adds attention.
+Time: 90, 52, 51, 69, 94 minutes (288,000, 192,000, 224,000, 288,000, 288,000 images); steps 1 to 4 on one AMD EPYC
+core, 2026-11-28, step 5 on one with AVX512_BF16, 2026-12-01.
 Result: test nats 80.41, 80.22, 80.13, 79.97, 79.08; after step 4 the published "binarized_mnist_convolutional"
 (validation 80.34, train 79.35, 10,000 images), after step 5 "binarized_mnist" (validation 79.41, train 78.43). Mean of
 p(x) and p(rotated x): 79.55 and 78.67 (pixelcnn evaluate binarized_mnist --mean-over=views).

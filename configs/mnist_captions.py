@@ -11,8 +11,8 @@ Commands, in order:
   --config.train.steps=3000 --config.train.eval_every=1000 --config.optimizer.warmup_steps=50
 The first trains a classifier that recognises the digits in samples (97.7 % of the test digits), the third continues the
 second.
-Time, without reports: classifier 1 to 8 minutes, first training 28 (35,000 images), second 33 (48,000); one shared AMD
-EPYC core, 2026-11-26.
+Time, without reports: at most 8 minutes for the classifier, 28 for the first training (35,000 images), 33 for the
+second (48,000); one shared AMD EPYC core, 2026-11-26.
 Result: 51.87 nats of held-out scenes, 47.52 of seen ones: the published "captions". Bayes accuracy over 240 scenes, 48
 images each: 89.6 % held out, 89.6 % seen. Samples that match their caption, of 500: 81.4 % held out, 81.4 % seen; with
 guidance 1, 98.4 % and 98.6 %; real held-out images 94.0 %.

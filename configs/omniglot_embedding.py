@@ -1,4 +1,4 @@
-"""Embedding of Omniglot characters, 28x28: trained on small1, measured on other alphabets.
+"""Embedding of Omniglot characters, 28x28: trained on TFDS's split small1, measured on alphabets that are not in it.
 
 Paper row: section 3.3 embeds faces, no numbers.
 Command: python -m experiments.train --config=configs/omniglot_embedding.py --workdir=runs/omniglot_embedding

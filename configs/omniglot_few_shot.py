@@ -1,6 +1,6 @@
 """Omniglot, 28x28: drawings of a character given 0 to 9 examples of it, tested on unseen alphabets.
 
-Paper row: none; "solely from a single example" (section 4).
+Paper row: none. Drawing images "solely from a single example" is future work in section 4.
 Command: python -m experiments.train --config=configs/omniglot_few_shot.py --workdir=runs/omniglot_few_shot
   --config.data.dataset=omniglot28 --config.few_shot.report_episodes=1000
   omniglot28 (tools.omniglot28 makes it; pass its folder as --config.data.data_dir) holds the arrays of
@@ -9,8 +9,9 @@ Command: python -m experiments.train --config=configs/omniglot_few_shot.py --wor
 Time: 43 minutes (144,000 drawings, 8.7 epochs), report 21, one partly shared AMD EPYC core, 2026-11-28.
 Result: 67.16 nats without examples, 58.98 given one, 54.85 given nine (1,318 drawings of 659 test characters): the
 published "omniglot_few_shot"; underfits. 20-way Bayes accuracy over 1,000 episodes of mixed alphabets: 89.3 % from one
-example, 98.3 % from five. Within one alphabet: 76.5 and 91.5 %. If p(example | image) is added to the score, one
-example gives 90.8 and 78.6 %. Without rotations, 245,000 drawings: 67.97, 60.02, 56.30 nats; overfits.
+example, 98.3 % from five. In episodes within one alphabet: 76.5 % from one example, 91.5 % from five. If log p(example
+| image) is added to the score, one example gives 90.8 % in mixed alphabets and 78.6 % within one. Without rotations,
+245,000 drawings: 67.97, 60.02, 56.30 nats; overfits.
 """
 
 from configs import ConfigDict, default_config

@@ -28,7 +28,7 @@ from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.declarations import condition_sizes
 from pixelcnn_jax.models.inputs import Condition, ImageSpec, Variables
-from pixelcnn_jax.models.model_card import FORMAT, GIVEN_CAPTION, GIVEN_EXAMPLES, UNCONDITIONAL, read_card_file
+from pixelcnn_jax.models.model_card import FORMAT, GIVEN_CAPTION, GIVEN_EXAMPLES, UNCONDITIONAL, checked, read_card_file
 from pixelcnn_jax.models.registry import build, describe
 
 PUBLISHED = Path(__file__).parent / "weights"
@@ -178,8 +178,8 @@ def save_pretrained(
       Nothing.
 
     Raises:
-      InputError: If neither ``image_shape`` nor an "image_spec" is given (of a dict of networks, only the latter
-        counts), the card cannot be stored as JSON, or the name of a variable has a dot.
+      InputError: If neither ``image_shape`` nor an "image_spec" in the card is given (a dict of networks needs the
+        "image_spec"), if ``load_pretrained`` would reject the card, or if the name of a variable has a dot.
 
     Example:
       >>> import tempfile
@@ -219,9 +219,10 @@ def save_pretrained(
     }
     side, card = _side_file(file, digest), {**facts, **card, **facts}
     try:
-        json.dumps(card, allow_nan=False)
+        text = json.dumps(card, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"card cannot be stored as JSON: {error}") from None
+    checked(json.loads(text), file.with_suffix(".json"))
     file.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(side, content)
     write_json(file.with_suffix(".json"), card)

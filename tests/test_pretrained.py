@@ -296,7 +296,8 @@ def test_a_published_name_is_the_published_model_and_a_path_is_a_path(tmp_path, 
 
 
 def test_height_and_width_make_a_card(tmp_path):
-    for card, size, named in ({}, None, "image_spec"), ({"note": math.nan}, (4, 5), "card cannot be stored as JSON"):
+    refused = [({}, None, "image_spec"), ({"note": math.nan}, (4, 5), "card cannot be stored as JSON")]
+    for card, size, named in [*refused, ({"config": {"steps": 5}}, (4, 5), "config.steps of")]:
         with pytest.raises(InputError, match=named):
             save_pretrained(tmp_path, NETWORK, variables_of("network"), card, image_shape=size)
     assert not [*tmp_path.iterdir()]

@@ -48,8 +48,8 @@ def compress(
         16 take about 2 % more bytes than groups of 256; for larger images the difference is negligible. If images (or
         tiles) are wider than 65,536 / ``batch_size`` pixels, the groups are smaller than you ask for.
       tile: Side in pixels of the tiles in which large images are coded; None codes whole images. Each tile can be
-        decompressed alone, and beside the images themselves, only some tiles at a time take memory. For the least
-        memory, also set ``batch_size=1``.
+        decompressed alone. Only some tiles are computed at a time, so little more memory is needed than for the images.
+        For the least memory, also set ``batch_size=1``.
       verify: Whether to decompress and compare before returning, which doubles the time.
       extra: Bytes of your own, to be stored in the container; ``pixelcnn_jax.codec.container.unpack(data).extra`` reads
         them.

@@ -2,7 +2,7 @@
 
 Each pixel reads all pixels of its own row and of the ``REACH - 1`` rows above, as a weighted mean of their values. The
 weight of a pixel grows with the product of its key and the query of the pixel that reads. Queries, keys and values are
-linear in the features of the vertical stack and the position.
+linear functions, with a bias, of the features of the vertical stack and of an encoding of the position (``positions``).
 
 This is causal without a mask inside a row: the vertical features of a row know only the rows above it. For the same
 reason, sampling computes it only once a row, which is cheap. As in ``layers``, what lies above the input is an

@@ -321,9 +321,9 @@ def horizontal_layer(
     """Completes the horizontal pre-activation by the kernel ``pixel``, and computes the rest of the horizontal stack.
 
     For whole images, this function is called once per layer. In sampling, it is called once per layer and colour, for
-    one pixel. In sampling, what the earlier colours of the pixel contribute is already known before this call. Their part
-    of the output convolution ``layer["out"]`` comes in ``out``. Their part of the pre-activation comes from different
-    places:
+    one pixel. In sampling, what the earlier colours of the pixel contribute is already known before this call. Their
+    part of the output convolution ``layer["out"]`` comes in ``out``. Their part of the pre-activation comes from
+    different places:
 
     - In the first layer, x contains the colours drawn so far, and ``pixel`` reads them in this call.
     - In the other layers, x has only the group of features from which the current colour is predicted.

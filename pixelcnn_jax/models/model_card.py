@@ -13,7 +13,7 @@ from pixelcnn_jax.foundation.files import read_json
 from pixelcnn_jax.models.inputs import ImageSpec
 
 FORMAT = 1
-MAX_SUBPIXELS = 2**20  # per image
+MAX_SUBPIXELS = 2**24  # per image
 MAX_BYTES = 2**24  # per card
 # The densities that the commands know.
 UNCONDITIONAL, GIVEN_LABEL, GIVEN_EXAMPLES, GIVEN_CAPTION = "p(x)", "p(x|y)", "p(x|examples)", "p(x|caption)"
@@ -50,6 +50,11 @@ def read_card_file(path: Path) -> dict[str, Any]:
             f"{path} is not the card of a model, or was changed since it was written: fetch the file again, or remove "
             "its checksum if the change is yours."
         ) from None
+    return checked(card, path)
+
+
+def checked(card: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Checks a card that was read or is to be written, and returns it as ``read_card_file`` does."""
     if (version := card.get("format")) != FORMAT:
         raise InputError(f"{path} must be of format {FORMAT}, got {version!r:.20}: train or fetch the model again.")
     names = {attribute.name for attribute in dataclasses.fields(CardFields)}
@@ -59,7 +64,7 @@ def read_card_file(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} must name the SHA-256 of the weights, got {fields.sha256!r:.70}.")
     for group, values in (fields.config or {}).items():
         if isinstance(values, Mapping) is (group in ("experiment", "seed")):
-            raise InputError(f"config.{group} of {path} is damaged: fetch the file again.")
+            raise InputError(f"config.{group} of {path} must be as in the config of a run, got {values!r:.70}.")
     if math.prod(spec.shape) > MAX_SUBPIXELS:
         raise InputError(f"image_spec of {path} must have at most {MAX_SUBPIXELS:,} sub-pixels.")
-    return card | vars(fields) | {"config": fields.config or {}, "image_spec": spec}
+    return {**card, **vars(fields)} | {"config": fields.config or {}, "image_spec": spec}

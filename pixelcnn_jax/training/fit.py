@@ -131,8 +131,8 @@ def fit(
       The model, its variables, and the records of the training.
 
     Raises:
-      InputError: If arguments do not fit each other, the folder belongs to a different call, or the validation loss, or
-        the gradient of ten steps in a row, is not finite.
+      InputError: If arguments do not fit each other, if the folder belongs to a different call, if a validation loss is
+        not finite, or if the gradients of ten steps in a row are not finite.
       ``pixelcnn_jax.training.signals.Interrupted``: With a ``workdir``, after Ctrl-C or SIGTERM, once the state is
       saved.
 

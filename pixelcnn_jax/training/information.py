@@ -50,7 +50,8 @@ def information(
     """Estimates the information that noisy images Y hold about the noiseless ones X, with a 95 % interval.
 
     The entropy H(Y) is the mean of -log2 p(y) under a model of the measurements; the entropy H(Y | X) is that of the
-    noise. The interval is a bootstrap interval: the images are resampled, each with both of its entropies.
+    noise. The interval is a bootstrap interval: images are drawn with replacement many times, and each draw gives a
+    difference of the two mean entropies.
 
     Args:
       model: A model of the noisy images, trained on others than those given here.

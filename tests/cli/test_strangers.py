@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import jax
 import numpy as np
@@ -59,8 +59,8 @@ def stranger(folder, model=NETWORK, h=None, networks=None, density="p(x)", spec=
     variables = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
     sizes = dict.fromkeys(("batch_size", "eval_batch_size", "microbatch_size"), 10**12)
     config = {"data": DATA | data, "train": sizes}
-    save_pretrained(folder, model, variables, {"image_spec": spec, "density": density, "config": config})
-    card = json.loads((folder / "model.json").read_text())
+    save_pretrained(folder, model, variables, {"image_spec": SPEC, "density": density, "config": config})
+    card = json.loads((folder / "model.json").read_text()) | {"image_spec": asdict(spec)}
     write_json(folder / "model.json", card | ({"networks": describe(networks)} if networks else {}))
     return folder
 
@@ -81,7 +81,7 @@ def stranger(folder, model=NETWORK, h=None, networks=None, density="p(x)", spec=
         (LARGE, r"not a model of p\(x\|examples\)"),
         ({"spec": replace(SPEC, channels=3)}, "1 channels of 4 levels"),
         ({"spec": replace(SPEC, levels=5)}, "1 channels of 4 levels"),
-        ({"spec": ImageSpec(1, 2**21, 1, 4)}, "at most 1,048,576 sub-pixels"),
+        ({"spec": ImageSpec(1, 2**25, 1, 4)}, "at most 16,777,216 sub-pixels"),
         ({"spec": replace(SPEC, words=("x" * 2**24,))}, "is not a model card: it has 16,7"),
         ({"resize": 10**6}, "resize"),
         ({"max_examples": 10**9}, "max_examples"),
