@@ -16,7 +16,7 @@ Result: test 3.100, then 3.092 bits/dim; validation 3.101 and 3.093, train 3.069
 published "cifar10_classes". Bayes accuracy 54.5 and 56.3 % (2,000 test images). Class accuracy of 2,000 samples: 22.3
 and 26.0 % without guidance, 51.4 and 58.5 % with a guidance of 2, 68.2 and 68.2 % with a guidance of 4; the classifier
 recognises 77.3 % of the test images. In this run, the classifier was trained last. Both trainings therefore had
---config.class_conditional.classifier=None, and the samples were classified afterwards.
+--config.class_conditional.classifier=None, and the samples were classified afterwards, as benchmarks.guidance does.
 """
 
 from configs import ConfigDict, cifar10

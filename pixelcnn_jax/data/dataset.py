@@ -101,12 +101,28 @@ def stack(examples: Sequence[Example]) -> Example:
 
 
 def read_all(dataset: Dataset) -> Example:
-    """Reads all images as "image", int32 [count, height, width, channels], and labels, if any, as "label" [count]."""
+    """Reads all images of a data set.
+
+    Args:
+      dataset: The data set, such as a split from ``load``.
+
+    Returns:
+      A dict with "image", int32 of shape [count, height, width, channels], and further arrays if the data set has them,
+      such as "label", int32 of shape [count].
+    """
     return stack([dataset.get(index, seed=0) for index in range(len(dataset))])
 
 
 def take_images(dataset: Dataset, count: int) -> Int[np.ndarray, "count height width channels"]:
-    """Reads ``count`` evenly spaced images; if the data set has fewer, they are repeated."""
+    """Reads evenly spaced images.
+
+    Args:
+      dataset: The data set, such as a split from ``load``.
+      count: Number of images. If the data set has fewer, they are repeated.
+
+    Returns:
+      The images, int32 of shape [count, height, width, channels].
+    """
     images = read_all(dataset.subset(count))["image"]
     return images[np.arange(count) % len(images)]
 

@@ -26,8 +26,9 @@ def read_measurement(file: pathlib.Path, index: int | None) -> PIL.Image.Image:
     image = values = _open(file, file.stat().st_mtime_ns)
     if values.ndim == 3 and index is not None:
         image = values[index]
-    if image.ndim != 2 or not 0 < image.size <= MAX_PIXELS:
-        raise ValueError(f"its shape is {[*image.shape]}, not that of a grey image of at most {MAX_PIXELS:,} pixels")
+    is_colour = values.ndim == 3 and values.shape[2] in (3, 4)
+    if is_colour or image.ndim != 2 or not 0 < image.size <= MAX_PIXELS:
+        raise ValueError(f"its shape is {[*values.shape]}, not that of grey images of at most {MAX_PIXELS:,} pixels")
     picture = PIL.Image.fromarray(counts_of(image))
     picture.info["images"] = len(values) if values.ndim == 3 else None
     return picture
@@ -45,8 +46,10 @@ def _read_fits(file: pathlib.Path) -> Any:
     from astropy.io import fits
 
     with fits.open(file) as units:
-        image = next(x for x in units if type(x) in (fits.PrimaryHDU, fits.ImageHDU) and x.shape)
-        return image.data  # floats if it has missing values, or a scale other than that of unsigned integers
+        images = (x.data for x in units if type(x) in (fits.PrimaryHDU, fits.ImageHDU) and x.shape)
+        return next(
+            images, np.empty(0)
+        )  # floats if values are missing, or are scaled otherwise than unsigned integers
 
 
 def _read_dicom(file: pathlib.Path) -> Any:

@@ -16,7 +16,7 @@ from pixelcnn_jax.data.image_files import decode, images_in, kind_of, read_image
 from pixelcnn_jax.data.pictures import grid
 from pixelcnn_jax.foundation.errors import InputError
 
-COUNTS = np.array([[0, 1, 300], [65535, 4095, 258]], np.uint16)
+COUNTS = np.array([[0, 1, 300, 7, 2], [65535, 4095, 258, 0, 9]], np.uint16)
 STACK = np.stack([COUNTS, COUNTS // 2])
 
 
@@ -35,7 +35,7 @@ def tiff(file, pixels, *, sign=1, white=1):
 
 
 def pillow(file, images, **options):
-    first, *others = map(PIL.Image.fromarray, images.reshape(-1, 2, 3))
+    first, *others = map(PIL.Image.fromarray, images.reshape(-1, 2, 5))
     first.save(file, save_all=bool(others), append_images=others, **options)
 
 
@@ -77,7 +77,7 @@ def test_counts_are_read_exactly(tmp_path, name):
     paths = [file] if stored.ndim == 2 else [file / "0", file / "1"]
     assert images_in(file) == paths
     assert kind_of(file) == "counts"
-    for path, pixels in zip(paths, stored.reshape(-1, 2, 3), strict=True):
+    for path, pixels in zip(paths, stored.reshape(-1, 2, 5), strict=True):
         for image in (decode(path, colour=None), read_image(path, channels=1)):
             np.testing.assert_array_equal(image, pixels[..., None])
             assert image.dtype == np.uint16
@@ -91,6 +91,7 @@ REJECTED = {
     "negative.npy": (np.save, [np.array([[3, -1]])], {}, "from -1"),
     "large.npy": (np.save, [np.array([[3, 65536]])], {}, "to 65536"),
     "axes.npy": (np.save, [COUNTS[None, None]], {}, "its shape"),
+    "colour.npy": (np.save, [np.zeros((5, 6, 3), np.uint8)], {}, r"its shape is \[5, 6, 3\]"),
     "pickled.npy": (np.save, [np.array([[{}]])], {"allow_pickle": True}, "objects"),
     "claim.npy": (Path.write_bytes, [CLAIM], {}, "cannot be read"),
     "scaled.fits": (scaled, ["BSCALE", 2.0], {}, "float64 .*not integers"),
