@@ -228,7 +228,8 @@ def save_pretrained(
     write_json(file.with_suffix(".json"), card)
     side.replace(file)
     for stale in file.parent.glob(f"{glob.escape(file.stem)}.{'[0-9a-f]' * 12}.safetensors"):
-        stale.unlink()
+        if hashlib.sha256(stale.read_bytes()).hexdigest().startswith(stale.suffixes[-2][1:]):  # not a user's own
+            stale.unlink()
 
 
 def _density(model: nn.Module, variables: Variables, spec: ImageSpec, classes: int | None) -> str:

@@ -30,7 +30,7 @@ SUBPIXELS_PER_SECOND = 40_000  # at least, by the published models on one CPU co
 @options.output_option("File to write")
 @options.label_option
 @click.option("--batch-size", type=click.IntRange(min=1), default=256, help="Number of images in a group.")
-@click.option("--tile", type=click.IntRange(min=16), help="Side of the tiles in which large images are coded.")
+@click.option("--tile", type=click.IntRange(16, MAX_ROW), help="Side of the tiles in which large images are coded.")
 @click.option("--verify/--no-verify", default=True, help="Decode and compare before writing.")
 @options.json_option
 def compress(
@@ -111,7 +111,7 @@ def decompress(
         )
     rows = sum(container.rows for container, _ in parts)
     with (
-        TemporaryDirectory(prefix=".pixelcnn", dir=target.parent) as temporary,
+        TemporaryDirectory(prefix=".pixelcnn", dir=target if target.is_dir() else target.parent) as temporary,
         options.progress("decompressing", rows) as on_row,
     ):
         folder = Path(temporary)

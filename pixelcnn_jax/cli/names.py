@@ -32,9 +32,8 @@ class Names:
 def check_names(names: Iterable[Any]) -> None:
     """Raises InputError unless names are distinct, portable paths of PNGs or arrays."""
     counts = Counter(names)
-    folders = {str(folder) for name in counts for folder in PurePosixPath(name).parents}
     for name, count in counts.items():
-        if count > 1 or not is_safe(name) or name in folders:
+        if count > 1 or not is_safe(name) or any(str(folder) in counts for folder in PurePosixPath(name).parents):
             raise InputError(f"The file name {name:.100} is unsafe or not unique; rename it.")
 
 

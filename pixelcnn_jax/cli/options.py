@@ -199,7 +199,7 @@ def check_output(output: Path, *, suffix: str = "", folder: bool = False, name: 
         raise InputError(f"{output} already exists: choose a new path for {name}.")
     output.parent.mkdir(parents=True, exist_ok=True)
     output = output.resolve()
-    part = output.with_name(output.name + ".part")  # as atomic_write will call it
+    part = output / ".part" if output.is_dir() else output.with_name(output.name + ".part")  # as of atomic_write
     part.touch(exist_ok=False)  # a user may have a file of that name
     part.unlink()
 

@@ -1,6 +1,7 @@
 """Conversion between image files and a model's levels."""
 
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,8 @@ def find_images(places: tuple[Path, ...]) -> dict[str, Path]:
     """
     images: dict[str, Path] = {}
     for place in places:
-        root, files = (place, image_files.find_image_files(place)) if place.is_dir() else (place.parent, [place])
+        above = place.parent if place.parent.is_dir() else place.parent.parent  # of an image in a stack
+        root, files = (place, image_files.find_image_files(place)) if place.is_dir() else (above, [place])
         for file in (image for stack in files for image in image_files.images_in(stack)):
             name = file.relative_to(root).as_posix()
             if name in images:
@@ -64,7 +66,7 @@ def read_patches(file: Path, density: Density) -> list[image_files.Pixels]:
     _check_kind(density)
     if data.scan == "columns":
         height, width = width, height
-    pixels = image_files.decode(file, colour=channels == 3)
+    pixels = image_files.decode(file, colour=channels == 3, counts=levels > 256 or None)
     counts = pixels.dtype == np.uint16 or levels > 256
     if pixels.shape[-1] != channels:
         raise InputError(f"{file} is a grey image of counts, and {density.name} needs {channels} channels.")
@@ -72,11 +74,13 @@ def read_patches(file: Path, density: Density) -> list[image_files.Pixels]:
     if pixels.dtype == np.uint16 and levels <= 256:  # levels, as `decompress` writes them
         data, stored = replace(data, binarize="none", bits=None), levels
     elif counts:
-        pixels, stored = pixels.astype(np.uint16), MAX_LEVELS if data.dataset == "folder" else data.levels
+        stored = MAX_LEVELS if data.dataset == "folder" else data.levels
     elif data.binarize == "threshold":
         stored = {"digits": DIGITS_LEVELS, "array": min(256, data.levels)}.get(data.dataset, 256)
     else:
         stored = 256 if data.bits or data.binarize == "dynamic" or _holds_levels(density) else levels
+    if not counts and 0 < pixels.max() < stored < 256:
+        print(f"{file} has no value above {pixels.max()}: if these are levels, save them as .npy.", file=sys.stderr)
     if not counts and data.patch is None:
         pixels = resize(pixels, height=height, width=width)
     elif data.resize is not None:

@@ -29,15 +29,20 @@ def quantise(name: str, files: tuple[Path, ...], output: Path, label: str | None
     if output.suffix == ".safetensors":
         raise click.ClickException(f"--output must be a folder, got {output.name}.")
     density = options.load_density(name)
-    chosen = _some([*find_images(files).items()])
+    chosen = _some([*find_images(files).items()], IMAGES)
     labels = density.labels_of(label, [image for image, _ in chosen])
-    patches = [(x, y) for (_, file), y in zip(chosen, labels, strict=True) for x in read_patches(file, density)]
-    images, given = zip(*_some(patches), strict=True)
+    of_each = -(-IMAGES // len(chosen))
+    patches = [
+        (x.copy(), label)  # a view would keep the whole image
+        for (_, file), label in zip(chosen, labels, strict=True)
+        for x in _some(read_patches(file, density), of_each)
+    ]
+    images, given = zip(*_some(patches, IMAGES), strict=True)
     model, variables = codec.quantise(density.model, density.variables, np.stack(images), h=density.h(given))
     save_pretrained(output, model, variables, density.card | {"scores": {}})
     sentence = f"{output}: the integer model of {name}, for compress and decompress"
     options.report({"model": name, "images": len(images), "output": str(output)}, sentence, as_json=as_json)
 
 
-def _some(items: list[Any]) -> list[Any]:
-    return items[:: -(-len(items) // IMAGES)]
+def _some(items: list[Any], most: int) -> list[Any]:
+    return items[:: -(-len(items) // most)]

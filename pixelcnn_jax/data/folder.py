@@ -67,9 +67,9 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
         return [names.index(class_of[file]) for file in stratified], names
 
     def read(row: int) -> Example:
-        file, image = file_of[row % STACK], decode(image_of[row], colour=colour or None)
+        file = file_of[row % STACK]
         return (
-            {"image": image.astype(np.uint16) if levels > 256 else image}
+            {"image": decode(image_of[row], colour=colour or None, counts=levels > 256)}
             | ({"label": np.int32(names.index(class_of[file]))} if labels else {})
             | ({"caption": tokenise(sentences[file], words, length=length)} if captions else {})
         )

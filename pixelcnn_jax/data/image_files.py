@@ -26,7 +26,8 @@ Pixels = UInt8[np.ndarray, "height width channels"] | UInt16[np.ndarray, "height
 
 def find_image_files(root: pathlib.Path) -> list[pathlib.Path]:
     """Lists image files recursively, sorted, without hidden files."""
-    return sorted(file for file in find_files(root) if file.suffix.lower() in EXTENSIONS)
+    found = (file for file in find_files(root) if file.suffix.lower() in EXTENSIONS)
+    return sorted(file for file in found if file.is_file() or not file.exists())  # no pipes, but broken links
 
 
 def find_files(folder: pathlib.Path, outer: tuple[pathlib.Path, ...] = ()) -> Iterator[pathlib.Path]:
@@ -61,7 +62,7 @@ def images_in(file: pathlib.Path) -> list[pathlib.Path]:
     return [file] if count is None else [file / str(index) for index in range(count)]
 
 
-def decode(file: File, *, colour: bool | None, name: str = "") -> Pixels:
+def decode(file: File, *, colour: bool | None, counts: bool | None = None, name: str = "") -> Pixels:
     """Decodes an image: counts as they are stored, others to 8-bit RGB or grey, over white.
 
     Counts are grey images of more than 8 bits, and what the formats of ``measurement_files`` hold.
@@ -69,6 +70,7 @@ def decode(file: File, *, colour: bool | None, name: str = "") -> Pixels:
     Args:
       file: The path of an image, as from ``images_in``, or the contents of a file.
       colour: Whether to convert to RGB instead of grey. None follows `kind_of`.
+      counts: Whether the image must hold counts, or must not. None accepts both.
       name: What errors call the image. The default is its path.
 
     Raises:
@@ -76,6 +78,8 @@ def decode(file: File, *, colour: bool | None, name: str = "") -> Pixels:
       OSError: If the file cannot be opened.
     """
     with _opened(file, name) as image:
+        if counts not in (None, image.mode in COUNTS):
+            raise ValueError("it has 8 bits, unlike the others" if counts else "it has counts, unlike the others")
         # EXIF orientation; TFDS ignores it.
         if isinstance(file, pathlib.Path):
             PIL.ImageOps.exif_transpose(image, in_place=True)
@@ -125,12 +129,12 @@ def _opened(file: File, name: str = "", index: int | None = None) -> Iterator[PI
             return
         with PIL.Image.open(content, formats=FORMATS) as image:
             image.filename = ""  # else Pillow maps the pixels of a turned TIFF file with width and height exchanged
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
             if image.format == "TIFF" and index is not None:
                 image.seek(index)
             elif image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a photograph and its previews
                 raise ValueError("it has several pictures")
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
             if _loses(image) or (image.mode in COUNTS and isinstance(file, io.BytesIO)):  # a record of TFDS
                 raise ValueError("it has more than 8 bits per value, and is not grey without a sign")
             yield image

@@ -45,20 +45,22 @@ def counts_of(values: Any) -> UInt16[np.ndarray, "..."]:
 def _read_fits(file: pathlib.Path) -> Any:
     from astropy.io import fits
 
-    with fits.open(file) as units:
+    with file.open("rb") as content, fits.open(file) as units:
+        if content.read(6) != b"SIMPLE":
+            raise ValueError("it is compressed")
         images = (x.data for x in units if type(x) in (fits.PrimaryHDU, fits.ImageHDU) and x.shape)
-        return next(
-            images, np.empty(0)
-        )  # floats if values are missing, or are scaled otherwise than unsigned integers
+        return next(images, np.empty(0))  # floats if values are missing, or are scaled otherwise than unsigned integers
 
 
 def _read_dicom(file: pathlib.Path) -> Any:
     import pydicom
 
+    syntax = pydicom.filereader.read_file_meta_info(file).TransferSyntaxUID
+    if syntax.is_encapsulated or syntax.is_deflated:
+        raise ValueError("it is compressed")
     content = pydicom.dcmread(file)
-    slope = float(content.get("RescaleSlope", 1) or 1)
-    if content.file_meta.TransferSyntaxUID.is_encapsulated or content.SamplesPerPixel != 1 or slope != 1:
-        raise ValueError("it is compressed, in colour, or rescaled by a slope")
+    if content.SamplesPerPixel != 1 or float(content.get("RescaleSlope", 1) or 1) != 1:
+        raise ValueError("it is in colour, or rescaled by a slope")
     return content.pixel_array
 
 

@@ -24,9 +24,10 @@ def atomic_write(path: Path | str, content: str | bytes) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
         error.filename = str(path)  # not the part, and an error such as that of a full disk names no file
         raise
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, facts: Mapping[str, Any]) -> None:

@@ -62,10 +62,11 @@ def with_channels(images: Any, channels: int, *, name: str = "images") -> Any:
 
 
 def as_mask(mask: Any, shape: tuple[int, ...]) -> Any:
-    """Broadcasts a mask of four axes to images of ``shape``; raises InputError if it does not fit."""
-    sizes = np.shape(mask)
-    if len(sizes) != 4 or any(size not in (1, full) for size, full in zip(sizes, shape, strict=True)):
-        raise InputError(f"mask must have shape {[*shape]}, where any size may be 1, got {[*sizes]}.")
+    """Broadcasts a bool mask of four axes to images of ``shape``; raises InputError if it does not fit."""
+    sizes, dtype = np.shape(mask), jnp.result_type(mask)
+    fits = len(sizes) == 4 and all(size in (1, full) for size, full in zip(sizes, shape, strict=True))
+    if dtype.kind != "b" or not fits:
+        raise InputError(f"mask must be bool of shape {[*shape]}, where any size may be 1, got {dtype} {[*sizes]}.")
     return (jnp if isinstance(mask, jax.core.Tracer) else np).broadcast_to(mask, shape)
 
 

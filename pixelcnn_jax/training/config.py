@@ -45,7 +45,8 @@ class TrainConfig:
         if self.reinitialise and self.start_from is None:
             raise InputError("reinitialise needs start_from: it names parts of that model.")
         for row in self.published:
-            if not (isinstance(row, tuple) and len(row) == 4 and row[2] in ("bits/dim", "nats")):
+            is_row = isinstance(row, tuple) and len(row) == 4 and isinstance(row[3], int | float)
+            if not (is_row and row[2] in ("bits/dim", "nats")):
                 raise InputError(f'published must be rows (model, split, "bits/dim" or "nats", value), got {row}.')
 
 

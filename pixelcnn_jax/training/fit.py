@@ -207,7 +207,8 @@ def _held_out(validation: Any, count: int, seed: int) -> Int[np.ndarray, " held_
     else:
         size = max(round(validation * count), validation > 0)
         rows = np.sort(np.random.default_rng(seed).permutation(count)[:size])
-    if rows.dtype.kind not in "ui" or not 0 < len(rows) < count or rows[0] < 0 or rows[-1] >= count:
+    are_indices = rows.dtype.kind in "ui" and np.ndim(validation) < 2
+    if not (are_indices and 0 < len(rows) < count and 0 <= rows[0] and rows[-1] < count):
         raise InputError(f"validation must hold out some of the {count} images, not all, got {validation!r:.100}.")
     return rows
 

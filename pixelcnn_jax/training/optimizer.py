@@ -115,8 +115,10 @@ def _is_kernel(declared: Mapping[tuple[str, ...], Kernel], path: tuple[Any, ...]
     return x.ndim >= 2 and names[-1] not in ("bias", "scale", "embedding")
 
 
-def is_trained(networks: Any, path: tuple[Any, ...], _: Any) -> bool:
-    """Whether a variable is trained: of the collections of a Linen module only "params", so not a mask beside it."""
+def is_trained(networks: Any, variables: Any, path: tuple[Any, ...], _: Any) -> bool:
+    """Whether a variable is trained: not if it is in a collection of a Linen module beside "params", such as a mask."""
     names = _names(path)
-    owner, inside = (networks.get(names[0]), names[1:]) if isinstance(networks, Mapping) else (networks, names)
-    return not isinstance(owner, nn.Module) or len(inside) < 2 or inside[0] == "params"
+    if isinstance(networks, Mapping):
+        networks, variables, names = networks.get(names[0]), variables[names[0]], names[1:]
+    has_collections = isinstance(networks, nn.Module) and len(names) > 1 and "params" in variables
+    return not has_collections or names[0] == "params"

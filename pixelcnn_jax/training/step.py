@@ -39,7 +39,8 @@ def init_state(
     experiment: Experiment, optimizer: optax.GradientTransformation, key: Key[Array, ""], trained: Params | None = None
 ) -> TrainState:
     """Builds the initial state, with a warm start from ``trained``."""
-    params = jax.tree_util.tree_map_with_path(partial(_in_float32, experiment.networks), experiment.init(key))
+    drawn = experiment.init(key)
+    params = jax.tree_util.tree_map_with_path(partial(_in_float32, experiment.networks, drawn), drawn)
     if trained is not None:
         params = warm_started(params, trained, experiment.networks)
     zero = jnp.zeros((), jnp.int32)
@@ -47,9 +48,9 @@ def init_state(
     return TrainState(zero, params, jax.tree.map(jnp.copy, params), optimizer.init(params), jnp.copy(zero))
 
 
-def _in_float32(networks: Any, path: tuple[Any, ...], x: Array) -> Array:
+def _in_float32(networks: Any, variables: Any, path: tuple[Any, ...], x: Array) -> Array:
     """Casts what is trained in half precision, in which the moving average would stand still."""
-    return x.astype(accumulation_dtype(x.dtype)) if is_trained(networks, path, x) else x
+    return x.astype(accumulation_dtype(x.dtype)) if is_trained(networks, variables, path, x) else x
 
 
 def accumulated(function: Callable[..., Any], batch: Batch, *whole: Any, size: int, mesh: Mesh) -> Any:
@@ -106,7 +107,7 @@ def train_step(
         mesh = mesh or data_mesh(jax.devices()[:1])
         whole = state.params, step_key
         loss, gradient = accumulated(loss_and_gradient, batch, *whole, size=microbatch_size, mesh=mesh)
-    trained = jax.tree_util.tree_map_with_path(partial(is_trained, experiment.networks), state.params)
+    trained = jax.tree_util.tree_map_with_path(partial(is_trained, experiment.networks, state.params), state.params)
     gradient = jax.tree.map(lambda wanted, x: x if wanted else jnp.zeros_like(x), trained, gradient)
     norm = optax.tree.norm(gradient)
     is_finite = jnp.isfinite(norm)

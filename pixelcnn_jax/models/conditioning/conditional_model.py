@@ -38,6 +38,7 @@ class ConstantCondition(nn.Module):
         Returns:
           Equal one-hot vectors of shape [batch, size].
         """
+        self.check(self.size)
         return jax.nn.one_hot(jnp.full(batch, self.index, jnp.int32), self.size)
 
     @nn.nowrap
@@ -201,7 +202,7 @@ def apply_conditioner(
 
 def condition_dtype(model: nn.Module) -> DTypeLike | None:
     """Chooses the dtype of h and s: float32 or better for a network of this package, None (as given) for others."""
-    network = getattr(model, "network", model)
+    network = model.network if isinstance(model, ConditionalModel) else model
     return accumulation_dtype(network.dtype) if isinstance(network, Network) else None
 
 
