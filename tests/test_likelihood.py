@@ -43,8 +43,23 @@ def test_refused_images(images):
     variables = GREY.init(jax.random.key(0), np.zeros((1, 3, 4, 1), np.int32))
     with pytest.raises(InputError, match=r"^images must"):
         log_prob(GREY, variables, images)
-    with pytest.raises(InputError, match=r"^mask must"):
-        nll(GREY, variables, np.zeros((2, 3, 4, 1), int), mask=np.ones((3, 4), bool))
+    for mask in (np.ones((3, 4), bool), np.ones((1, 3, 4, 1), int)):
+        with pytest.raises(InputError, match=r"^mask must"):
+            nll(GREY, variables, np.zeros((2, 3, 4, 1), int), mask=mask)
+
+
+class Cooler(GatedPixelCNN):
+    """A network of a user that changes the logits in its call."""
+
+    def __call__(self, images, h=None, s=None, **options):
+        return super().__call__(images, h, s, **options) / 2
+
+
+def test_a_call_of_ones_own_is_what_is_scored():
+    network, images = Cooler(levels=3, features=4, layers=1), np.ones((1, 3, 4, 1), int)
+    variables = randomised(network.init(jax.random.key(0), images))
+    each = jax.nn.log_softmax(network.apply(variables, images))[..., 1]
+    np.testing.assert_allclose(log_prob(network, variables, images), each.sum(axis=(1, 2, 3)), rtol=1e-5)
 
 
 def test_grey_images_of_three_axes_are_of_one_channel():

@@ -79,7 +79,7 @@ def read_patches(file: Path, density: Density) -> list[image_files.Pixels]:
         stored = {"digits": DIGITS_LEVELS, "array": min(256, data.levels)}.get(data.dataset, 256)
     else:
         stored = 256 if data.bits or data.binarize == "dynamic" or _holds_levels(density) else levels
-    if not counts and 0 < pixels.max() < stored < 256:
+    if not (counts or _holds_levels(density)) and 0 < pixels.max() < levels < 256:
         print(f"{file} has no value above {pixels.max()}: if these are levels, save them as .npy.", file=sys.stderr)
     if not counts and data.patch is None:
         pixels = resize(pixels, height=height, width=width)

@@ -45,9 +45,10 @@ def counts_of(values: Any) -> UInt16[np.ndarray, "..."]:
 def _read_fits(file: pathlib.Path) -> Any:
     from astropy.io import fits
 
-    with file.open("rb") as content, fits.open(file) as units:
+    with file.open("rb") as content:
         if content.read(6) != b"SIMPLE":
             raise ValueError("it is compressed")
+    with fits.open(file) as units:
         images = (x.data for x in units if type(x) in (fits.PrimaryHDU, fits.ImageHDU) and x.shape)
         return next(images, np.empty(0))  # floats if values are missing, or are scaled otherwise than unsigned integers
 

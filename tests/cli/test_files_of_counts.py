@@ -56,6 +56,10 @@ def test_counts_are_given_back_as_pngs_or_arrays(pixelcnn, integer_form, counts_
         np.testing.assert_array_equal(Image.open(tmp_path / "out" / file), expected)
     for name in ("a.npy", "s.npy"):
         np.testing.assert_array_equal(np.load(tmp_path / "out" / name), np.load(counts / name))
+    pixelcnn("compress", model, counts / "s.npy/1", "-o", tmp_path / "y", "--no-verify")
+    (tmp_path / "one").mkdir()
+    pixelcnn("decompress", model, tmp_path / "y", "-o", tmp_path / "one")
+    np.testing.assert_array_equal(np.load(tmp_path / "one/s.npy/1.npy"), COUNTS[1])
 
 
 def test_counts_for_a_model_of_intensities_are_arrays(pixelcnn, tmp_path):

@@ -19,7 +19,7 @@ def density(levels, *, size=16, channels=1, **data):
     return Density("a model", model, {}, {"image_spec": spec, "config": config})
 
 
-def test_an_image_is_read_as_training_read_it(tmp_path):
+def test_an_image_is_read_as_training_read_it(tmp_path, capsys):
     pixels = np.arange(256).reshape(16, 16, 1)
     Image.fromarray(pixels[..., 0].astype(np.uint8)).save(tmp_path / "1.png")
     for model, expected in (
@@ -35,6 +35,10 @@ def test_an_image_is_read_as_training_read_it(tmp_path):
         np.testing.assert_array_equal(read_fitted(tmp_path / "1.png", model), expected)
     with pytest.raises(InputError, match=r"1\.png must hold integers 0 to 16"):
         read_fitted(tmp_path / "1.png", density(17, dataset="folder"))
+    assert capsys.readouterr().err == ""
+    Image.fromarray((pixels[..., 0] % 2).astype(np.uint8)).save(tmp_path / "2.png")
+    assert not read_fitted(tmp_path / "2.png", density(2, binarize="threshold")).any()
+    assert "2.png has no value above 1: if these are levels, save them as .npy" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("size", [(9, 30), (64, 50)])

@@ -1,5 +1,6 @@
 """Counts of more than 8 bits: read exactly, alone or as a stack, or rejected in a sentence that names the file."""
 
+import gzip
 import struct
 import sys
 from functools import partial
@@ -97,6 +98,7 @@ REJECTED = {
     "scaled.fits": (scaled, ["BSCALE", 2.0], {}, "float64 .*not integers"),
     "blank.fits": (scaled, ["BLANK", 300], {}, "not integers"),
     "slope.dcm": (dicom, [COUNTS], {"RescaleSlope": 2}, "slope"),
+    "gzip.fits": (Path.write_bytes, [gzip.compress(b"SIMPLE  =")], {}, "it is compressed"),
     "rle.dcm": (dicom, [COUNTS], {"compressed": True}, "compressed"),
     "negative.tif": (tiff, [np.array([[3, -1]], "<i2")], {"sign": 2}, "from -1"),
     "signed8.tif": (tiff, [np.array([[3, -1]], "i1")], {"sign": 2}, "without a sign"),
@@ -113,6 +115,14 @@ def test_what_cannot_be_read_exactly_is_rejected(tmp_path, name):
     for read in (partial(decode, colour=None), partial(read_image, channels=1)):
         with pytest.raises(InputError, match=f"{name} .*{match}"):
             read(tmp_path / name)
+
+
+def test_counts_and_8_bits_are_not_mixed(tmp_path):
+    pillow(tmp_path / "a.png", COUNTS)
+    pillow(tmp_path / "b.png", COUNTS.astype(np.uint8))
+    for name, counts in (("a.png", False), ("b.png", True)):
+        with pytest.raises(InputError, match=f"{name} cannot be read, it has .*unlike the others"):
+            decode(tmp_path / name, colour=None, counts=counts)
 
 
 def test_a_missing_library_is_named(tmp_path, monkeypatch):

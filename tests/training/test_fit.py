@@ -163,6 +163,7 @@ def test_the_images_decide_the_levels_and_channels_of_the_default_network(
         ({"model": Masked(normalised=True)}, "model must not change variables when called, as BatchNorm"),
         ({"validation": 0.0}, "validation must hold out some"),
         ({"validation": np.array([400])}, "validation must hold out some of the 400"),
+        ({"validation": IMAGES[:3].astype(np.uint8)}, "validation must hold out some of the 400"),
         ({"learning_rate": -1.0}, "learning_rate must be above 0"),
         ({"batch_size": 12}, "batch_size must be a multiple of 8 devices"),
         ({"microbatch_size": 3}, "batch_size must be a multiple of 8 devices times microbatch_size=3"),

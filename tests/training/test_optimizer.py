@@ -1,6 +1,7 @@
 """The optimizer: schedules, decay, clipping, and which matrix Muon sees in a kernel."""
 
 import math
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -15,7 +16,7 @@ from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder
 from pixelcnn_jax.models.declarations import declared_variables
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.training.optimizer import OptimizerConfig, make_optimizer, make_schedule, muon_axes
+from pixelcnn_jax.training.optimizer import OptimizerConfig, is_trained, make_optimizer, make_schedule, muon_axes
 from pixelcnn_jax.training.start import warm_started
 
 
@@ -141,6 +142,14 @@ def renamed(tree, letters=1):
     """Puts a letter before each name, or takes it away."""
     change = (lambda name: f"q{name}") if letters > 0 else (lambda name: name[1:])
     return {change(name): renamed(x, letters) if isinstance(x, dict) else x for name, x in tree.items()}
+
+
+def test_only_collections_beside_the_parameters_are_not_trained():
+    network, tree = GatedPixelCNN(levels=2), {"part": {"kernel": 1}}
+    for variables in (tree, {"params": tree}, {"masks": tree, "params": tree}):
+        for networks, given in ((network, variables), ({"a": network}, {"a": variables})):
+            trained = jax.tree_util.tree_map_with_path(partial(is_trained, networks, given), given)
+            assert jax.tree.leaves(trained) == [False] * ("masks" in variables) + [True]
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
