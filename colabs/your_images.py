@@ -260,9 +260,10 @@ print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as 
 # %% [markdown]
 # Whoever decompresses needs the same model, so save it; `load_pretrained("codec")` loads it again. The command
 # `pixelcnn compress` compresses all images of a folder into one file. This file also keeps their names, but each with
-# the ending `.png`, because `pixelcnn decompress` writes PNG files. The command never resizes or rounds an image. With
-# 17 levels, the files may therefore hold only 17 of the 256 intensities, those that `as_pixels` returns. Images of
-# another size are allowed, but take more bits. The next cell writes the test images in this form.
+# the ending `.png`, because `pixelcnn decompress` writes them as PNG files. (Images from `.npy` files stay `.npy` files.)
+# The command never resizes or rounds an image. The images to compress may therefore hold only intensities that stand for
+# a level: with 17 levels, 17 of the 256 intensities, those that `as_pixels` returns. Images of another size are allowed,
+# but take more bits. The next cell writes the test images in this form.
 
 # %%
 save_pretrained("codec", integer, integers, image_shape=(SIZE, SIZE))
@@ -284,10 +285,10 @@ for number, pixels in enumerate(as_pixels(test, levels=LEVELS)):
 #   training images and 32 test images in all, because the pictures above show so many. For another layout, or files
 #   with captions, see [Your own data](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/your_own_data.md).
 # - **No classes.** Write `labels=False` in both calls of `load`, and skip the section *Condition on the class*.
-# - **Arrays.** Replace the cell with `load` by definitions of `images`, `labels`, `test` and `test_labels`. The images
-#   are integers of the shape [count, height, width, channels], where height and width are equal. The labels are
-#   integers [count] from 0. Set `SIZE` to the height of the images, and `LEVELS` to the number of values that a pixel
-#   can have. Skip the cell with `pixelcnn score`, which needs files.
+# - **Arrays.** Leave out the cell that calls `load`, and define `images`, `labels`, `test` and `test_labels` instead.
+#   The images are integers of the shape [count, height, width, channels], where height and width are equal. The labels
+#   are integers [count] from 0. Set `SIZE` to the height of the images, and `LEVELS` to the number of values that a
+#   pixel can have. Skip the cell with `pixelcnn score`, which needs files.
 # - **`SIZE` and `LEVELS`.** Start with a small size, because the time of a training step grows with the number of
 #   pixels. `LEVELS` is the number of values of a pixel: 256 for photographs, 2 for drawings in black and white.
 # - **Keep the results in Colab.** First run `from google.colab import drive; drive.mount("/content/drive")`, and set

@@ -92,9 +92,10 @@ def vertical_conv(
 
     Args:
       kernel: Shape [kernel_rows, kernel_columns, features, gates...]. For filters of size n, it has n columns. In all
-        layers but the first, it has ceil(n/2) rows: the row itself and the floor(n/2) rows above. In the first layer it
-        has only the floor(n/2) rows above, and x is shifted down by a row, so that the last row of the kernel meets the
-        row above.
+        layers but the first, it has ceil(n/2) rows: the last one reads the current row of the image, and the others
+        read the floor(n/2) rows above it. The first layer must not read the current row, so its kernel has only
+        floor(n/2) rows. There, x is the image shifted down by one row, so that the last row of the kernel reads the row
+        above the current one.
       x: The new rows, of shape [batch, rows, width, features].
       memory: The ``kernel_rows - 1`` rows above them.
 
@@ -321,9 +322,8 @@ def horizontal_layer(
     """Completes the horizontal pre-activation by the kernel ``pixel``, and computes the rest of the horizontal stack.
 
     For whole images, this function is called once per layer. In sampling, it is called once per layer and colour, for
-    one pixel. In sampling, what the earlier colours of the pixel contribute is already known before this call. Their
-    part of the output convolution ``layer["out"]`` comes in ``out``. Their part of the pre-activation comes from
-    different places:
+    one pixel. What the earlier colours contribute to the output convolution ``layer["out"]`` was then computed before,
+    and is part of ``out``. What they contribute to the pre-activation depends on the layer:
 
     - In the first layer, x contains the colours drawn so far, and ``pixel`` reads them in this call.
     - In the other layers, x has only the group of features from which the current colour is predicted.
@@ -334,8 +334,9 @@ def horizontal_layer(
       x: The input of the horizontal stack, of shape [batch, height, width, features], from the layer before or the
         image. The image comes with one more channel, which is 1 at every pixel and 0 in the padding, so that the
         network can tell padding from black pixels.
-      pre_activation: The sum of all other terms: those of the vertical stack, of the pixels to the left, of the bias
-        and of the condition.
+      pre_activation: The sum of all terms of the pre-activation but the product of x and ``pixel``, which this function
+        adds: those of the vertical stack, of the pixels to the left, of the bias, of the condition and, in sampling, in
+        all layers but the first, of the earlier colours.
       out: The terms of the 1x1 convolution ``layer["out"]`` that are known before this call: its bias and, in sampling,
         what the gated units of earlier colours contribute. This function adds what its own gated units contribute.
       residual: Whether x is added to the output, as in all layers but the first.
