@@ -260,10 +260,10 @@ print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as 
 # %% [markdown]
 # Whoever decompresses needs the same model, so save it; `load_pretrained("codec")` loads it again. The command
 # `pixelcnn compress` compresses all images of a folder into one file. This file also keeps their names, but each with
-# the ending `.png`, because `pixelcnn decompress` writes them as PNG files. (Images from `.npy` files stay `.npy` files.)
-# The command never resizes or rounds an image. The images to compress may therefore hold only intensities that stand for
-# a level: with 17 levels, 17 of the 256 intensities, those that `as_pixels` returns. Images of another size are allowed,
-# but take more bits. The next cell writes the test images in this form.
+# the ending `.png`, because `pixelcnn decompress` writes them as PNG files. (Images from `.npy` files stay `.npy`
+# files.) The command never resizes or rounds an image. The images to compress may therefore hold only intensities that
+# stand for a level: with 17 levels, 17 of the 256 intensities, those that `as_pixels` returns. Images of another size
+# are allowed, but take more bits. The next cell writes the test images in this form.
 
 # %%
 save_pretrained("codec", integer, integers, image_shape=(SIZE, SIZE))

@@ -170,16 +170,17 @@ def save_pretrained(
         by this function. The field "density" names what is modelled, such as "p(x|y)" for class labels y; if it is
         missing, it follows from ``classes``.
       image_shape: Height and width of its images, for a single model whose card has no "image_spec".
-      classes: Number of classes if h is a class label; the weights do not show whether it is. With None, h counts as a
-        label if the network is of this package and the "image_spec" of the card has as many ``classes`` as h has
-        entries, and otherwise as any other vector.
+      classes: Number of classes if h is a class label; the weights do not show whether it is. If None, h counts as a
+        label if two things hold: the network is of this package, and the "image_spec" of the card has as many
+        ``classes`` as h has entries.
 
     Returns:
       Nothing.
 
     Raises:
       InputError: If neither ``image_shape`` nor an "image_spec" in the card is given (a dict of networks needs the
-        "image_spec"), if ``load_pretrained`` would reject the card, or if the name of a variable has a dot.
+        "image_spec"), if the fields of the card are not as ``load_pretrained`` needs them, or if the name of a variable
+        has a dot.
 
     Example:
       >>> import tempfile

@@ -4,15 +4,12 @@ Each command has a file; read ``command.py`` first, then ``options.py`` and ``pi
 back), which they share. Imports everything in the library; nothing in the library imports it.
 """
 
-import sys
-
 from pixelcnn_jax.foundation.interruption import end_in_one_line
 
 
 def main() -> None:
     """Runs the command of this process; ``pixelcnn_jax.cli.command.main`` is the same as a click command."""
     end_in_one_line("Interrupted.")
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     from pixelcnn_jax.cli import command  # imports JAX
 
     command.main(prog_name="pixelcnn")

@@ -111,7 +111,7 @@ def decompress(
         )
     rows = sum(container.rows for container, _ in parts)
     with (
-        TemporaryDirectory(prefix=".pixelcnn", dir=target if target.is_dir() else target.parent) as temporary,
+        TemporaryDirectory(prefix=".pixelcnn", dir=target if target.is_mount() else target.parent) as temporary,
         options.progress("decompressing", rows) as on_row,
     ):
         folder = Path(temporary)

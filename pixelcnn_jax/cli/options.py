@@ -23,7 +23,7 @@ from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.foundation.user_command import path
 from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner
+from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, apply_conditioner
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.model_card import CONDITION_KEYS
 from pixelcnn_jax.pretrained import load_pretrained
@@ -176,7 +176,8 @@ def load_density(name: str, *, codes: bool = False) -> Density:
 
 
 def _check_density(density: Density, image: Array, h: Array | None) -> Any:
-    if isinstance(getattr(density.model, "network", density.model), Network):  # its layers are as it declares them
+    network = density.model.network if isinstance(density.model, ConditionalModel) else density.model
+    if isinstance(network, Network):  # its layers are as it declares them
         return apply_conditioner(density.model, density.variables, h, None, shape=image.shape)[-1]
     return density.loss(density.variables, image, h)
 
@@ -199,7 +200,7 @@ def check_output(output: Path, *, suffix: str = "", folder: bool = False, name: 
         raise InputError(f"{output} already exists: choose a new path for {name}.")
     output.parent.mkdir(parents=True, exist_ok=True)
     output = output.resolve()
-    part = output / ".part" if output.is_dir() else output.with_name(output.name + ".part")  # as of atomic_write
+    part = output / ".part" if output.is_dir() else output.with_name(output.name + ".part")  # of atomic_write
     part.touch(exist_ok=False)  # a user may have a file of that name
     part.unlink()
 

@@ -1,7 +1,6 @@
 """The command ``quantise``: the integer model of a trained one."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -29,20 +28,16 @@ def quantise(name: str, files: tuple[Path, ...], output: Path, label: str | None
     if output.suffix == ".safetensors":
         raise click.ClickException(f"--output must be a folder, got {output.name}.")
     density = options.load_density(name)
-    chosen = _some([*find_images(files).items()], IMAGES)
+    every = [*find_images(files).items()]
+    chosen = every[:: -(-len(every) // IMAGES)]
     labels = density.labels_of(label, [image for image, _ in chosen])
-    of_each = -(-IMAGES // len(chosen))
-    patches = [
-        (x.copy(), label)  # a view would keep the whole image
-        for (_, file), label in zip(chosen, labels, strict=True)
-        for x in _some(read_patches(file, density), of_each)
-    ]
-    images, given = zip(*_some(patches, IMAGES), strict=True)
+    patches = []
+    for number, (_, file) in enumerate(chosen):
+        found = read_patches(file, density)
+        step = -(-len(found) // (IMAGES // len(chosen)))
+        patches += [(x.copy(), labels[number]) for x in found[number % step :: step]]  # a view would keep the image
+    images, given = zip(*patches, strict=True)
     model, variables = codec.quantise(density.model, density.variables, np.stack(images), h=density.h(given))
     save_pretrained(output, model, variables, density.card | {"scores": {}})
     sentence = f"{output}: the integer model of {name}, for compress and decompress"
     options.report({"model": name, "images": len(images), "output": str(output)}, sentence, as_json=as_json)
-
-
-def _some(items: list[Any], most: int) -> list[Any]:
-    return items[:: -(-len(items) // most)]

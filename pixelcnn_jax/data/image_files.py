@@ -79,7 +79,7 @@ def decode(file: File, *, colour: bool | None, counts: bool | None = None, name:
     """
     with _opened(file, name) as image:
         if counts not in (None, image.mode in COUNTS):
-            raise ValueError("it has 8 bits, unlike the others" if counts else "it has counts, unlike the others")
+            raise ValueError("it has 8 bits, not counts" if counts else "it has counts, not 8 bits")
         # EXIF orientation; TFDS ignores it.
         if isinstance(file, pathlib.Path):
             PIL.ImageOps.exif_transpose(image, in_place=True)

@@ -26,7 +26,7 @@ def read_measurement(file: pathlib.Path, index: int | None) -> PIL.Image.Image:
     image = values = _open(file, file.stat().st_mtime_ns)
     if values.ndim == 3 and index is not None:
         image = values[index]
-    is_colour = values.ndim == 3 and values.shape[2] in (3, 4)
+    is_colour = values.ndim == 3 and values.shape[2] < 5
     if is_colour or image.ndim != 2 or not 0 < image.size <= MAX_PIXELS:
         raise ValueError(f"its shape is {[*values.shape]}, not that of grey images of at most {MAX_PIXELS:,} pixels")
     picture = PIL.Image.fromarray(counts_of(image))
@@ -47,7 +47,7 @@ def _read_fits(file: pathlib.Path) -> Any:
 
     with file.open("rb") as content:
         if content.read(6) != b"SIMPLE":
-            raise ValueError("it is compressed")
+            raise ValueError("it is compressed, or not a FITS file")
     with fits.open(file) as units:
         images = (x.data for x in units if type(x) in (fits.PrimaryHDU, fits.ImageHDU) and x.shape)
         return next(images, np.empty(0))  # floats if values are missing, or are scaled otherwise than unsigned integers

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def atomic_write(path: Path | str, content: str | bytes) -> None:
         error.filename = str(path)  # not the part, and an error such as that of a full disk names no file
         raise
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
 
 
 def write_json(path: Path, facts: Mapping[str, Any]) -> None:

@@ -63,10 +63,11 @@ def with_channels(images: Any, channels: int, *, name: str = "images") -> Any:
 
 def as_mask(mask: Any, shape: tuple[int, ...]) -> Any:
     """Broadcasts a bool mask of four axes to images of ``shape``; raises InputError if it does not fit."""
-    sizes, dtype = np.shape(mask), jnp.result_type(mask)
-    fits = len(sizes) == 4 and all(size in (1, full) for size, full in zip(sizes, shape, strict=True))
-    if dtype.kind != "b" or not fits:
-        raise InputError(f"mask must be bool of shape {[*shape]}, where any size may be 1, got {dtype} {[*sizes]}.")
+    mask = as_array(mask)
+    fits = mask.ndim == 4 and all(size in (1, full) for size, full in zip(mask.shape, shape, strict=True))
+    if not fits or mask.dtype != np.dtype(bool):
+        got = f"{mask.dtype} of shape {[*mask.shape]}"
+        raise InputError(f"mask must have shape {[*shape]}, where any size may be 1, and be bool, got {got}.")
     return (jnp if isinstance(mask, jax.core.Tracer) else np).broadcast_to(mask, shape)
 
 

@@ -13,7 +13,7 @@ from pixelcnn_jax.foundation.files import read_json
 from pixelcnn_jax.models.inputs import ImageSpec
 
 FORMAT = 1
-MAX_SUBPIXELS = 2**24  # per image
+MAX_SUBPIXELS = 2**22  # per image
 MAX_BYTES = 2**24  # per card
 # The densities that the commands know.
 UNCONDITIONAL, GIVEN_LABEL, GIVEN_EXAMPLES, GIVEN_CAPTION = "p(x)", "p(x|y)", "p(x|examples)", "p(x|caption)"
@@ -67,4 +67,4 @@ def checked(card: Mapping[str, Any], path: Path) -> dict[str, Any]:
             raise InputError(f"config.{group} of {path} must be as in the config of a run, got {values!r:.70}.")
     if math.prod(spec.shape) > MAX_SUBPIXELS:
         raise InputError(f"image_spec of {path} must have at most {MAX_SUBPIXELS:,} sub-pixels.")
-    return {**card, **vars(fields)} | {"config": fields.config or {}, "image_spec": spec}
+    return {**card, **vars(fields), "config": fields.config or {}, "image_spec": spec}

@@ -14,6 +14,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params
 from pixelcnn_jax.training.optimizer import make_optimizer
+from pixelcnn_jax.training.start import initial_params
 from pixelcnn_jax.training.step import TrainState, init_state
 
 
@@ -37,7 +38,7 @@ def estimate_cost(config: RunConfig, experiment: Experiment, train: Dataset) -> 
         return jnp.mean(experiment.loss(params, batch, key))
 
     compiled: Any = jax.jit(jax.value_and_grad(loss)).lower(state.params, batch, key).compile()
-    parts, params = config.train.batch_size // size, jax.jit(experiment.init)(key)
+    parts, params = config.train.batch_size // size, jax.jit(partial(initial_params, experiment))(key)
     seconds = min(timeit.repeat(lambda: jax.block_until_ready(compiled(params, batch, key)), number=1, repeat=5))
     return {
         "parameters": sum(x.size for x in jax.tree.leaves(state.params)),

@@ -114,7 +114,7 @@ def fit(
         ``jax.random.key(0)``.
       variables: Variables to start from, for example those of a published model; None draws new ones.
       batch_size: Number of images of a step. It must be a multiple of the number of devices or, with
-        ``microbatch_size``, of the product of both.
+        ``microbatch_size``, of the number of devices times ``microbatch_size``.
       microbatch_size: Number of images per gradient computation on each device; gradients are accumulated. For 28x28 or
         larger images on a CPU, use 1 or 2. None computes the gradient of the whole batch at once.
       learning_rate: Largest learning rate of the schedule.
@@ -207,7 +207,7 @@ def _held_out(validation: Any, count: int, seed: int) -> Int[np.ndarray, " held_
     else:
         size = max(round(validation * count), validation > 0)
         rows = np.sort(np.random.default_rng(seed).permutation(count)[:size])
-    are_indices = rows.dtype.kind in "ui" and np.ndim(validation) < 2
+    are_indices = rows.dtype.kind in "ui" and np.ndim(validation) < 3  # not images
     if not (are_indices and 0 < len(rows) < count and 0 <= rows[0] and rows[-1] < count):
         raise InputError(f"validation must hold out some of the {count} images, not all, got {validation!r:.100}.")
     return rows

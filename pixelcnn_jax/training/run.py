@@ -113,8 +113,7 @@ def train(
             "config": to_dict(config),
         }
         best.complete(result)
-        if is_first():
-            write_report(workdir, next_commands, result)
+        run_on_first_process(lambda: write_report(workdir, next_commands, result))
         run_on_first_process(lambda: write_json(workdir / "result.json", result))  # last: it says that all is written
         return result
 

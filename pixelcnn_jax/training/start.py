@@ -1,17 +1,32 @@
 """Warm starts."""
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Array, Key
 
+from pixelcnn_jax.distributions import accumulation_dtype
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.conditional_model import part_of
 from pixelcnn_jax.models.declarations import declared_variables
 from pixelcnn_jax.pretrained import read_weights
 from pixelcnn_jax.training.checkpoint import shapes_of
 from pixelcnn_jax.training.experiment import Experiment, Params
+from pixelcnn_jax.training.optimizer import is_trained
+
+
+def initial_params(experiment: Experiment, key: Key[Array, ""]) -> Params:
+    """Draws the initial variables; the trained ones are float32 at least, as an EMA in half precision would not move."""
+    variables = experiment.init(key)
+
+    def in_float32(path: tuple[Any, ...], x: Any) -> Array:
+        x = jnp.asarray(x)
+        return x.astype(accumulation_dtype(x.dtype)) if is_trained(experiment.networks, variables, path, x) else x
+
+    return jax.tree_util.tree_map_with_path(in_float32, variables)
 
 
 def trained_params(name: str | None, experiment: Experiment, *, without: tuple[str, ...] = ()) -> Params | None:
@@ -25,7 +40,7 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
     """
     if name is None:
         return None
-    abstract_params = jax.eval_shape(experiment.init, jax.random.key(0))
+    abstract_params = jax.eval_shape(partial(initial_params, experiment), jax.random.key(0))
     trained, shapes = flatten_dict(read_weights(name)[0]), shapes_of(abstract_params)
     variables = unflatten_dict({path: x for path, x in trained.items() if not set(path) & set(without)})
     if not variables or not all(any(part in path for path in trained) for part in without):

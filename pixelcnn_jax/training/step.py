@@ -10,11 +10,10 @@ import optax
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Key
 
-from pixelcnn_jax.distributions import accumulation_dtype
 from pixelcnn_jax.foundation.devices import AXIS, data_mesh
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params
 from pixelcnn_jax.training.optimizer import at_step, is_trained, update_ema
-from pixelcnn_jax.training.start import warm_started
+from pixelcnn_jax.training.start import initial_params, warm_started
 
 
 class TrainState(NamedTuple):
@@ -39,18 +38,12 @@ def init_state(
     experiment: Experiment, optimizer: optax.GradientTransformation, key: Key[Array, ""], trained: Params | None = None
 ) -> TrainState:
     """Builds the initial state, with a warm start from ``trained``."""
-    drawn = experiment.init(key)
-    params = jax.tree_util.tree_map_with_path(partial(_in_float32, experiment.networks, drawn), drawn)
+    params = initial_params(experiment, key)
     if trained is not None:
         params = warm_started(params, trained, experiment.networks)
     zero = jnp.zeros((), jnp.int32)
     # Copies: a buffer that occurs twice cannot be donated.
     return TrainState(zero, params, jax.tree.map(jnp.copy, params), optimizer.init(params), jnp.copy(zero))
-
-
-def _in_float32(networks: Any, variables: Any, path: tuple[Any, ...], x: Array) -> Array:
-    """Casts what is trained in half precision, in which the moving average would stand still."""
-    return x.astype(accumulation_dtype(x.dtype)) if is_trained(networks, variables, path, x) else x
 
 
 def accumulated(function: Callable[..., Any], batch: Batch, *whole: Any, size: int, mesh: Mesh) -> Any:

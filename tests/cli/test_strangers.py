@@ -81,7 +81,7 @@ def stranger(folder, model=NETWORK, h=None, networks=None, density="p(x)", spec=
         (LARGE, r"not a model of p\(x\|examples\)"),
         ({"spec": replace(SPEC, channels=3)}, "1 channels of 4 levels"),
         ({"spec": replace(SPEC, levels=5)}, "1 channels of 4 levels"),
-        ({"spec": ImageSpec(1, 2**25, 1, 4)}, "at most 16,777,216 sub-pixels"),
+        ({"spec": ImageSpec(1, 2**23, 1, 4)}, "at most 4,194,304 sub-pixels"),
         ({"spec": replace(SPEC, words=("x" * 2**24,))}, "is not a model card: it has 16,7"),
         ({"resize": 10**6}, "resize"),
         ({"max_examples": 10**9}, "max_examples"),

@@ -19,9 +19,9 @@ from pixelcnn_jax.models.predecessors.residual_stream import ResidualStream
 class PixelCNN(residual.ResidualNetwork):
     """The PixelCNN of van den Oord et al. 2016 (1601.06759): masked convolutions in residual blocks.
 
-    The masks leave a blind spot, which the two stacks of ``GatedPixelCNN`` close. It is called, conditioned, sampled
-    and trained as that network is; the conditions h and s are added to the input of the masked convolution of each
-    block, before its ReLU.
+    The masks leave a blind spot, which the two stacks of ``GatedPixelCNN`` close. A ``PixelCNN`` is called,
+    conditioned, sampled and trained as a ``GatedPixelCNN`` is. The conditions h and s are added to the input of the
+    masked convolution of each block, before its ReLU.
 
     Attributes:
       levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.

@@ -91,10 +91,10 @@ class RowLSTM(ResidualNetwork):
 class DiagonalBiLSTM(ResidualNetwork):
     """The Diagonal BiLSTM of van den Oord et al. 2016 (1601.06759, section 3.2): two LSTMs along the diagonals.
 
-    It may miss one earlier sub-pixel, the last channel of the rightmost pixel of the row above, which it sees only
-    where the first convolution reaches that pixel. This gap is part of the paper's definition. It is called,
-    conditioned and trained as ``GatedPixelCNN`` is; the conditions h and s enter the input-to-state convolutions. It
-    has no cache, so that sampling reruns the network for each sub-pixel.
+    At most positions it does not see one earlier sub-pixel, the last channel of the rightmost pixel of the row above.
+    It sees this one only where the first convolution reaches that pixel. This gap is part of the paper's definition.
+    The network is called, conditioned and trained as ``GatedPixelCNN`` is; the conditions h and s enter the
+    input-to-state convolutions. It has no cache, so that sampling reruns the network for each sub-pixel.
 
     Attributes:
       levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.
