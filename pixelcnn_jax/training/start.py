@@ -19,7 +19,7 @@ from pixelcnn_jax.training.optimizer import is_trained
 
 
 def initial_params(experiment: Experiment, key: Key[Array, ""]) -> Params:
-    """Draws the initial variables; the trained ones are float32 at least, as an EMA in half precision would not move."""
+    """Draws the initial variables; trained ones are float32 at least, as an EMA in half precision would not move."""
     variables = experiment.init(key)
 
     def in_float32(path: tuple[Any, ...], x: Any) -> Array:
