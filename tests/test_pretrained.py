@@ -1,5 +1,6 @@
 """Models on disk: what was saved is loaded, published ones compute what they did, nothing damaged is used."""
 
+import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -160,11 +161,16 @@ def test_a_card_can_be_used_for_another_model(tmp_path):
 def test_models_in_one_folder_keep_their_files(tmp_path):
     for name in ("a", "a.b", "a.0123456789abc"):
         save(tmp_path / f"{name}.safetensors")
-    (tmp_path / "a.b.0123456789ab.safetensors").write_bytes(b"of a.b, whose writer was killed")
+    content = b"of a.b, whose writer was killed"
+    killed = tmp_path / f"a.b.{hashlib.sha256(content).hexdigest()[:12]}.safetensors"
+    mine = tmp_path / "a.b.0123456789ab.safetensors"  # not the digest of its content
+    killed.write_bytes(content)
+    mine.write_bytes(content)
     save(tmp_path / "a.safetensors", seed=4)
-    assert (tmp_path / "a.b.0123456789ab.safetensors").exists()
+    assert killed.exists()
     save(tmp_path / "a.b.safetensors")
-    assert not (tmp_path / "a.b.0123456789ab.safetensors").exists()
+    assert not killed.exists()
+    assert mine.exists()
     assert [load_pretrained(tmp_path / f"{name}.safetensors").card["step"] for name in ("a", "a.b")] == [4, 0]
 
 
