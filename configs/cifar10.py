@@ -34,15 +34,13 @@ def get_config(step: str = "1", experiment: str = "unconditional") -> ConfigDict
     config.train.update(batch_size=16, microbatch_size=2, steps=STEPS[number - 1], ema_decay=0.999)
     config.train.update(eval_every=1_500, checkpoint_every=250, score_train_images=1_000, sample_rows=1)
     if number > 1:
-        config.train.start_from = f"runs/cifar10_{number - 1}"
+        config.train.start_from = "runs/cifar10_wide" if number == 7 else f"runs/cifar10_{number - 1}"
     if number in (2, 4, 6, 7, 8):
         config.optimizer.update(warmup_steps=50, decay=1.0)
         config.train.update(eval_every=config.train.steps // 2, ema_decay=0.998)
     if number >= 7:
         config.model.update(features=144, head_features=288)
         config.train.eval_every = config.train.steps // 4
-    if number == 7:
-        config.train.start_from = "runs/cifar10_wide"
     if number == 8:
         config.optimizer.learning_rate = 2.5e-3
     return config

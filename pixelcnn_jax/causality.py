@@ -1,7 +1,6 @@
 """A check that a network is autoregressive."""
 
 import math
-from functools import partial
 
 import flax.linen as nn
 import jax
@@ -66,7 +65,7 @@ def check_causal(
         )
 
 
-@partial(jax.jit, static_argnames="model")
+@jax.jit(static_argnames="model")
 def _leaks(
     model: nn.Module, variables: Variables, images: Images, condition: Condition
 ) -> tuple[Bool[Array, "changed subpixels"], Bool[Array, ""]]:

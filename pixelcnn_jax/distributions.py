@@ -1,7 +1,6 @@
 """Softmax and discretised logistic mixtures over levels; their noise, and samples by the Gumbel-max trick."""
 
 import math
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -104,7 +103,7 @@ def split_coefficients(
     return numbers, coefficients.reshape(shape)
 
 
-@partial(jax.jit, static_argnames="components", inline=True)
+@jax.jit(static_argnames="components", inline=True)
 def add_linear_prediction(
     outputs: Float[Array, "*subpixels outputs"], terms: Float[Array, "*subpixels terms"], *, components: int
 ) -> Float[Array, "*subpixels numbers"]:

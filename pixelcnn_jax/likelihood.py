@@ -1,7 +1,6 @@
 """Exact likelihoods, in nats per image and bits per sub-pixel."""
 
 import math
-from functools import partial
 from typing import Any, TypeVar, cast
 
 import flax.linen as nn
@@ -63,7 +62,7 @@ def log_prob(
     return _log_prob(model, variables, images, condition)
 
 
-@partial(jax.jit, static_argnames="model")
+@jax.jit(static_argnames="model")
 def _log_prob(model: nn.Module, variables: Variables, images: Images, condition: Condition) -> Array:
     images = images.astype(jnp.int32)  # the number of levels need not fit into uint8
     in_range = (images >= 0) & (images < model.levels)

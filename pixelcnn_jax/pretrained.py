@@ -1,6 +1,5 @@
 """Trained models on disk: safetensors weights and a JSON card."""
 
-import dataclasses
 import difflib
 import glob
 import hashlib
@@ -213,7 +212,7 @@ def save_pretrained(
     facts = {
         "format": FORMAT,
         "networks": describe(model),
-        "image_spec": dataclasses.asdict(spec),
+        "image_spec": vars(spec),
         "parameters": sum(x.size for x in flat.values()),
         "dtype": np.result_type(np.float32, *floats).name if floats or not flat else "integer",
         "sha256": digest,

@@ -4,7 +4,6 @@ Captions are dropped at random, for p(x) and guidance.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -94,7 +93,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     candidates = jnp.asarray(np.concatenate([captions, np.full_like(captions[:1], PADDING)]))
     nats_of = per_image(config, lambda p, b: nats_given_each(model, p, b["image"], candidates))
     draw = drawer(model, on_one_device(params), splits.spec, guidance=config.section.guidance)
-    figures: dict[str, Any] = {
+    figures: Figures = {
         "distinct_captions": len(captions),
         "max_caption_information_nats": float(np.log(len(captions))),
     }

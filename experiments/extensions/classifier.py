@@ -1,7 +1,6 @@
 """p(y|x) by a convolutional network, to measure the class accuracy of samples."""
 
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
@@ -41,4 +40,4 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     predict = per_image(config, lambda p, b: jnp.argmax(apply_jitted(experiment.networks, p, b["image"]), axis=1))
     held_out = {name: split.subset(config.train.report_images) for name, split in splits.held_out.items()}
     right = {name: predict(params, split) == split.labels() for name, split in held_out.items()}
-    return {f"{name}_accuracy": float(np.mean(x)) for name, x in right.items()}
+    return {f"{name}_accuracy": float(x.mean()) for name, x in right.items()}

@@ -69,11 +69,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
         return np.stack(pictures, axis=1).reshape(rows, -1, *pictures[0].shape[1:])
 
     density = GIVEN_CAPTION if spec.words else GIVEN_LABEL if spec.classes else UNCONDITIONAL
-    caption = "Samples, drawn as codes and decoded"
-    if density == GIVEN_LABEL:
-        caption += ", one class per row"
-    if section.show_nearest:
-        caption += "; to the right of each its nearest training image"
+    caption = "Samples, drawn as codes and decoded" + ", one class per row" * (density == GIVEN_LABEL)
+    caption += "; to the right of each its nearest training image" * section.show_nearest
     init = init_of_each(networks, inputs)
     facts = {"guidance": False}
     levels = None if decode is None else 256

@@ -5,7 +5,6 @@ of an unseen character, then three.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -141,7 +140,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     few = images.subset(config.train.report_images)
     values, sizes = per_image(config, of_each_count)(params, few), [len(images.members[int(x)]) for x in few.labels()]
     given = {k: values[np.array(sizes) > k, i] for i, k in enumerate(counts)}  # of classes of more than k images
-    figures: dict[str, Any] = {f"nats_given_{k}": float(x.mean()) for k, x in given.items() if len(x)}
+    figures: Figures = {f"nats_given_{k}": float(x.mean()) for k, x in given.items() if len(x)}
     nats_of = per_image(config, of_each_class)
     for name, dataset in episodes_of_report(config, splits).items():
         best = np.argmin(nats_of(params, dataset), axis=1)

@@ -12,7 +12,6 @@ if __name__ == "__main__":  # before JAX is imported
 
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -217,7 +216,7 @@ def estimate(
     )
 
 
-@partial(jax.jit, static_argnames=("network", "size"))
+@jax.jit(static_argnames=("network", "size"))
 def _measure(
     network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], beta: Betas, *, size: int
 ) -> tuple[Float[Array, " batch"], ...]:

@@ -5,7 +5,6 @@ reconstruction, samples given h.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -92,7 +91,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     few = jnp.asarray(take_images(images, min(len(images), train.report_samples)))
     drawn = draw_given(networks, spec, local, keys(config).report, few, 1)[:, 0] / (spec.levels - 1)
     smooth = jnp.clip(reconstruct(networks, local, few), 0, 1)
-    figures: dict[str, Any] = {
+    figures: Figures = {
         "report_images": len(images),
         "reconstructed_images": len(few),
         "squared_error_of_mse_reconstructions": squared_error(smooth, few, spec.levels),

@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.paper import embedding
-from experiments.paper.embedding import check_pairs, embed, identities_of, make_embedder, on_unit_sphere
 from experiments.shared.measuring import check_experiment, draw_in_parts, report_split
 from experiments.shared.models import Mapped, blank, draw_grid, drawer, init_of_each, make_conditional
 from pixelcnn_jax import InputError, load_pretrained, nll
@@ -42,7 +41,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
     """Builds the experiment: nats given the image's own embedding."""
     section = config.section
     decoder = make_conditional(config.model, spec, map_features=section.map_features)
-    networks: Networks = {"decoder": decoder, "embedder": make_embedder(config, spec)}
+    networks: Networks = {"decoder": decoder, "embedder": embedding.make_embedder(config, spec)}
     # A dry run has no embedder and needs shapes only.
     embedder = (prepared or {}).get("embedder") or networks["embedder"].init(jax.random.key(0), blank(spec))
 
@@ -53,7 +52,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
         if key is not None and section.rotate:
             key, rotate_key = jax.random.split(key)
             images = rotate(images, jax.random.randint(rotate_key, (len(images),), 0, len(symmetries(*spec.shape[:2]))))
-        h = scaled(embed(networks["embedder"], embedder, images))
+        h = scaled(embedding.embed(networks["embedder"], embedder, images))
         if key is not None and section.embedding_noise:
             # Without noise a small training set is memorised by its points on the sphere.
             key, noise_key = jax.random.split(key)
@@ -62,7 +61,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
         rows, columns = len(source), max(3, config.train.sample_columns)
-        images, places = jnp.asarray(source), embed(networks["embedder"], embedder, source)
+        images, places = jnp.asarray(source), embedding.embed(networks["embedder"], embedder, source)
         h = scaled(jnp.repeat(places, columns - 1, axis=0))
         drawn = draw_grid(decoder, params["decoder"], key, spec, rows, columns - 1, h=h)
         fans = jnp.concatenate([images[:, None], drawn], axis=1)
@@ -95,7 +94,7 @@ def between(
 
 def check(config: RunConfig, splits: Splits) -> None:
     """Raises InputError if there are no pairs, or the embedder does not fit."""
-    check_pairs(report_split(splits))
+    embedding.check_pairs(report_split(splits))
     prepare(config, splits)
 
 
@@ -105,7 +104,7 @@ def prepare(config: RunConfig, splits: Splits) -> Variables:
         raise InputError("config.embedding_conditional.embedder must be the workdir of a run of experiment embedding.")
     model, variables, card = load_pretrained(config.section.embedder)
     check_experiment(config, config.section.embedder, card, "embedding")
-    described, target = describe(model), describe(make_embedder(config, splits.spec))
+    described, target = describe(model), describe(embedding.make_embedder(config, splits.spec))
     if described != target or card["image_spec"].shape != splits.spec.shape:
         raise InputError(
             f"config.embedding_conditional.embedder must be {target} for images of {splits.spec.shape}, got "
@@ -116,23 +115,23 @@ def prepare(config: RunConfig, splits: Splits) -> Variables:
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:
     """Takes the first image of each identity, repeated to fill the rows."""
-    firsts = [images[0] for images in identities_of(report_split(splits), config.train.sample_rows).values()]
+    firsts = [images[0] for images in embedding.identities_of(report_split(splits), config.train.sample_rows).values()]
     return np.stack([firsts[i % len(firsts)] for i in range(config.train.sample_rows)])
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params) -> Figures:
     """Measures how often a sample is nearest to the identity that it was drawn from."""
     networks = experiment.networks
-    members = identities_of(report_split(splits), IDENTITIES)
+    members = embedding.identities_of(report_split(splits), IDENTITIES)
     identities, count = list(members.values()), len(members)
 
     def place(images: Images) -> Places:
-        return embed(networks["embedder"], params["embedder"], jnp.asarray(images))
+        return embedding.embed(networks["embedder"], params["embedder"], jnp.asarray(images))
 
     ends = np.cumsum([*map(len, identities)])[:-1]
     placed = np.split(np.asarray(place(np.concatenate(identities))), ends)
     # Centres leave out the image that is sampled from.
-    centres = on_unit_sphere(jnp.stack([places[1:].mean(axis=0) for places in placed]))
+    centres = embedding.on_unit_sphere(jnp.stack([places[1:].mean(axis=0) for places in placed]))
 
     def accuracy(places: Places, right: Int[np.ndarray, " images"]) -> float:
         return float(np.mean(np.argmin(embedding.squared_distances(places, centres), axis=1) == right))

@@ -4,7 +4,6 @@ The small image is every second pixel of every second row, so the likelihood is 
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -101,4 +100,4 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     parts = per_image(config, lambda p, b: nats_by_part(networks, spec, p, b, None))(params, images)
     small, rest = (float(part.mean(dtype=np.float64)) for part in parts)
     figures = {"nats_of_the_small_image": small, "nats_of_the_rest": rest}
-    return figures | class_accuracy(config, spec, partial(draw_classes, networks, spec, local))
+    return figures | class_accuracy(config, spec, lambda key, labels: draw_classes(networks, spec, local, key, labels))

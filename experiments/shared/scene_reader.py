@@ -1,9 +1,7 @@
 """Captions, and a reader of ``mnist_scenes`` by bounding boxes and a classifier."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
@@ -14,7 +12,7 @@ from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.scenes import MARGIN, SCENES, Scene
 from pixelcnn_jax.models.inputs import ImageSpec, apply_jitted
 from pixelcnn_jax.training.config import RunConfig, keys
-from pixelcnn_jax.training.experiment import Batch
+from pixelcnn_jax.training.experiment import Batch, Figures
 
 Image = Int[np.ndarray, "height width 1"]
 Captions = Int[np.ndarray, "captions words"]
@@ -68,7 +66,7 @@ def recognise(
     return [Scene(tuple(next(digits) for _ in scene), tuple(scene)) for scene in scenes]
 
 
-def accuracy_of_scenes(config: RunConfig, split: Dataset, draw: Draw) -> dict[str, Any]:
+def accuracy_of_scenes(config: RunConfig, split: Dataset, draw: Draw) -> Figures:
     """Measures the fractions of samples and real images that match their captions.
 
     Args:
@@ -83,7 +81,7 @@ def accuracy_of_scenes(config: RunConfig, split: Dataset, draw: Draw) -> dict[st
     drawn = draw_in_parts(draw, keys(config).report, asked["caption"])
 
     def right(images: np.ndarray) -> tuple[float, float]:
-        scenes = recognise(images, lambda x: np.asarray(jnp.argmax(apply_jitted(network, variables, x), axis=1)))
+        scenes = recognise(images, lambda x: np.argmax(apply_jitted(network, variables, x), axis=1))
         targets = [SCENES[label] for label in asked["label"]]
         pairs = list(zip(scenes, targets, strict=True))
         return float(np.mean([a == b for a, b in pairs])), float(np.mean([a.places == b.places for a, b in pairs]))

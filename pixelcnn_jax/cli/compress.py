@@ -13,7 +13,6 @@ from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.names import Names, check_names, pack_names, unpack_names
 from pixelcnn_jax.cli.pictures import find_images, join_stacks, read_exact, reoriented, stored_name, to_pixels
 from pixelcnn_jax.codec import coding
-from pixelcnn_jax.codec.coding import integer_network
 from pixelcnn_jax.codec.container import MAX_ROW, Container, check_size, length_of, unpack
 from pixelcnn_jax.data.pictures import png_bits_per_dim, write_image
 from pixelcnn_jax.foundation.errors import InputError
@@ -50,7 +49,7 @@ def compress(
     """
     options.check_output(output)
     density = options.load_density(integer_model_of(name))
-    integer_network(density.model)
+    coding.integer_network(density.model)
     paths = find_images(files)
     named = [stored_name(name) for name in paths]
     check_names(named)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import click
@@ -95,7 +94,7 @@ def evaluate_split(
 
         if seen is None:
             pair = jnp.stack([images, jnp.flip(images, 1 if data.scan == "columns" else 2)])
-            scores = jax.lax.map(partial(nll, density.model, variables, h=h), pair)
+            scores = jax.lax.map(lambda x: nll(density.model, variables, x, h=h), pair)
         else:
             scores = jax.lax.map(of_view, (jnp.stack([x(images) for x in seen.values()]), jnp.array([*seen])))
         return math.log(len(scores)) - jax.nn.logsumexp(-scores, axis=0)

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +36,7 @@ def export(name: str, folder: Path, as_json: bool) -> None:
     options.report({"model": name, "output": str(folder)}, f"{folder}: {name} for the Hub", as_json=as_json)
 
 
-def model_page(name: str, card: Mapping[str, Any]) -> str:
+def model_page(name: str, card: dict[str, Any]) -> str:
     """Builds a model's README.md for the Hub."""
     scores = {split: score for split, score in card.get("scores", {}).items() if "bits_per_dim" in score}
     results = [
@@ -58,5 +56,5 @@ def model_page(name: str, card: Mapping[str, Any]) -> str:
         density=card["density"],
         rows=rows,
         parameters=card["parameters"],
-        **asdict(card["image_spec"]),
+        **vars(card["image_spec"]),
     )

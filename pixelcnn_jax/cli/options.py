@@ -6,9 +6,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import click
 import jax
@@ -18,7 +17,7 @@ from jaxtyping import Array, Float
 from pixelcnn_jax.code_model import CodeModel
 from pixelcnn_jax.data.loading import DataConfig
 from pixelcnn_jax.foundation.errors import InputError, first_line
-from pixelcnn_jax.foundation.fields import read_section
+from pixelcnn_jax.foundation.fields import Section, read_section
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.foundation.user_command import path
 from pixelcnn_jax.likelihood import nll
@@ -27,9 +26,6 @@ from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel,
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.model_card import CONDITION_KEYS
 from pixelcnn_jax.pretrained import load_pretrained
-
-Section = TypeVar("Section")
-
 
 MAX_BATCH_SUBPIXELS = 2**22  # per batch
 SECONDS = 10  # between reports of progress in a pipe
@@ -168,7 +164,7 @@ def load_density(name: str, *, codes: bool = False) -> Density:
     try:
         if (model.channels, model.levels) != (spec.channels, spec.levels):
             raise ValueError(f"it has {model.channels} channels of {model.levels} levels.")
-        jax.eval_shape(partial(_check_density, density), image, condition)
+        jax.eval_shape(lambda x, h: _check_density(density, x, h), image, condition)
     except Exception as error:  # JAX, Flax and a module of one's own raise many kinds of errors
         what = f"model of {card['density']} for images of {spec}"
         raise InputError(f"{name} is not a {what}: {first_line(error):.200}") from None

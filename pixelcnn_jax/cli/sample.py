@@ -1,14 +1,12 @@
 """The command ``sample``: new images, or completions of one."""
 
 import math
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
@@ -85,7 +83,8 @@ def sample(
         whole = read_fitted(image, density)
         mask = scan(given_mask(hide, share, scan(whole).shape[:2]))
         arguments |= {"observed": np.broadcast_to(whole, (count, *whole.shape)), "mask": mask[None]}
-        shown = np.stack([whole, np.where(mask, whole, density.spec.levels // 2)])
+        grey = (density.spec.levels if density.spec.levels <= 256 else whole.max()) // 2
+        shown = np.stack([whole, np.where(mask, whole, grey)])
     by_codes = isinstance(density.model, CodeModel)
     draw = density.model.sample if by_codes else partial(sampling.sample, density.model, density.variables)
     factors = [x.factor for name, x in density.model.networks.items() if "tokenizer" in name] if by_codes else [1]
@@ -93,9 +92,8 @@ def sample(
         key, shape = jax.random.key(seed), (count, height, width)
         images = draw(key, shape=shape, **arguments, on_row=on_row)
     shown = scan(np.concatenate([shown, images]))
-    rows = -(-len(shown) // columns)
-    filled = np.pad(shown, ((0, rows * columns - len(shown)), (0, 0), (0, 0), (0, 0)))
-    save_grid(output, filled.reshape(rows, columns, *shown.shape[1:]), levels=density.spec.levels)
+    filled = np.pad(shown, ((0, -len(shown) % columns), (0, 0), (0, 0), (0, 0)))
+    save_grid(output, filled.reshape(-1, columns, *shown.shape[1:]), levels=density.spec.levels)
     summary = {"model": name, "images": count, "seed": seed, "output": str(output)}
     if image is not None:
         in_order = bool((np.diff(mask.ravel().astype(int)) <= 0).all()) and not by_codes
@@ -104,7 +102,7 @@ def sample(
     options.report(summary, f"{output}: {count} {drawn} of {name}", as_json=as_json)
 
 
-def read_condition(density: Density, words: Sequence[str], label: str | None, count: int) -> ConditionLike | None:
+def read_condition(density: Density, words: tuple[str, ...], label: str | None, count: int) -> ConditionLike | None:
     """Builds the shared h from a label, example files or a sentence.
 
     Raises:
@@ -123,7 +121,7 @@ def read_condition(density: Density, words: Sequence[str], label: str | None, co
         h = density.conditioner.tokens([" ".join(words)])[0]
     else:
         h = np.stack([read_fitted(Path(file).expanduser(), density) for file in words])
-    return jnp.repeat(jnp.asarray(h)[None], count, axis=0)
+    return np.repeat(np.asarray(h)[None], count, axis=0)
 
 
 def given_mask(part: str, share: float, shape: tuple[int, ...]) -> Bool[np.ndarray, "height width 1"]:

@@ -3,7 +3,6 @@
 import csv
 import itertools
 import json
-import math
 import os
 import sys
 from pathlib import Path
@@ -44,7 +43,7 @@ def score(name: str, files: tuple[Path, ...], label: str | None, as_json: bool) 
             h = density.h([labels[i] for i in indices])
             scores = bits_per_dim(density.model, density.variables, np.stack(images), h=h).tolist()
             for i, image, score in zip(indices, images, scores, strict=True):
-                if math.isnan(score):
+                if np.isnan(score):
                     raise InputError(f"{names[i]}: {NOT_FINITE}")
                 if not found[i]:
                     on_image(i)

@@ -1,7 +1,6 @@
 """Gated PixelCNN in integers."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import numpy as np
@@ -83,7 +82,7 @@ class IntegerPixelCNN(GatedPixelCNN):
         check_bounds(self, variables)
 
     @nn.nowrap
-    def stream(self) -> Any:
+    def stream(self) -> IntegerStream:
         return IntegerStream(self)
 
 

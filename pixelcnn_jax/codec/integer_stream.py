@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from pixelcnn_jax.codec import frequencies
@@ -71,9 +70,7 @@ def encode_integers(model: Network, net: Params, images: Images) -> Float[Array,
     return jnp.concatenate([jnp.ones_like(values[..., :1]), values], axis=-1)
 
 
-def dot(
-    x: Float[Array | np.ndarray, "..."], kernel: Float[Array | np.ndarray, "..."], axes: int = 1
-) -> Float[Array, "..."]:
+def dot(x: Float[Array, "..."], kernel: Float[Array, "..."], axes: int = 1) -> Float[Array, "..."]:
     """Multiplies in float32."""
     return jnp.tensordot(x, kernel, axes=axes, precision=HIGHEST)
 

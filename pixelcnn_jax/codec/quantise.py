@@ -122,9 +122,7 @@ def _statistics(model: GatedPixelCNN, params: Params, images: Images, condition:
     for layer in layers_of(net, model.layers):
         above = vertical_layer(layer, vertical, zero_rows(layer, vertical), condition)
         out, gated = horizontal_rows(layer, x, above.crossing, residual=bool(layers))
-        layers.append(
-            {"above": vertical, "own_row": x, "crossing": above.pre_activation, "gated": gated, "residual": out}
-        )
+        layers.append(dict(above=vertical, own_row=x, crossing=above.pre_activation, gated=gated, residual=out))
         vertical, x = above.out, out
     hidden, s = head_hidden(net["head"], x), condition.s
     result = {"layers": layers, "input": jax.nn.relu(x), "hidden": hidden, "condition": s}

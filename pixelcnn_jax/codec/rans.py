@@ -4,8 +4,6 @@ Image j of a group belongs to lane j modulo the lanes, which share one byte stre
 frequencies sum to 2**16 or 2**20. Decoding must end at the initial state, 2**24 plus the number of the tile.
 """
 
-from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -21,7 +19,7 @@ Counts = UInt32[Array | np.ndarray, "groups images subpixels"]
 
 
 def encode(
-    strips: Sequence[tuple[Counts, Counts]], states: UInt32[Array | np.ndarray, "groups lanes"], *, total_bits: int
+    strips: list[tuple[Counts, Counts]], states: UInt32[Array | np.ndarray, "groups lanes"], *, total_bits: int
 ) -> list[bytes]:
     """Encodes each group: lane states, then bytes in decoding order.
 
@@ -41,7 +39,7 @@ def encode(
     return [b"".join(parts) for parts in zip(heads, *reversed(pieces), strict=True)]
 
 
-@partial(jax.jit, static_argnames="total_bits")
+@jax.jit(static_argnames="total_bits")
 def _encode(
     states: UInt32[Array, "groups lanes"], starts: Counts, frequencies: Counts, total_bits: int
 ) -> tuple[Array, Array, Array]:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 from jaxtyping import Int
@@ -33,5 +32,5 @@ def baselines(splits: Splits) -> dict[str, dict[str, float]]:
 
 
 def _images(dataset: Dataset) -> Iterator[Int[np.ndarray, " subpixels"]]:
-    examples = read_ahead(partial(dataset.get, seed=0), stop=len(dataset))
+    examples = read_ahead(lambda index: dataset.get(index, seed=0), stop=len(dataset))
     return (example["image"].astype(np.int32).ravel() for example in examples)

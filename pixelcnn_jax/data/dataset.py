@@ -80,10 +80,7 @@ class Dataset:
     def with_arrays(self, **arrays: np.ndarray) -> "Dataset":
         """Adds a row of each array, such as "h", to each image."""
 
-        def example(index: int) -> Example:
-            return self.example(index) | {name: array[index] for name, array in arrays.items()}
-
-        return dataclasses.replace(self, example=example)
+        return dataclasses.replace(self, example=lambda i: self.example(i) | {name: x[i] for name, x in arrays.items()})
 
     def take(self, indices: Int[np.ndarray, " count"], description: str) -> "Dataset":
         """Selects images or patches of the grid by index."""

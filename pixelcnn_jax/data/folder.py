@@ -7,7 +7,6 @@ images; all of them are in the split, the class and under the caption of their f
 
 import concurrent.futures
 import json
-import math
 import pathlib
 from collections import defaultdict
 from collections.abc import Sequence
@@ -77,7 +76,7 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
     chosen = sorted(stratified[row] for row in split.rows(len(files), {"label": classes} if labelled else {}))
     image_of = {i * STACK + number_of[file]: image for file in chosen for i, image in enumerate(images_in(file))}
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        kinds = {*pool.map(kind_of, all_files[:: math.ceil(len(all_files) / INSPECTED)])}
+        kinds = {*pool.map(kind_of, all_files[:: -(-len(all_files) // INSPECTED)])}
     colour, levels = "colour" in kinds, MAX_LEVELS if "counts" in kinds else 256
     title, named = root.resolve().name, words if captions else None
     source = Source(title, [*image_of], read, levels, files=image_of, words=named)

@@ -1,7 +1,6 @@
 """Preparation of stored images: grey, resize, inversion, bit depth, threshold; random draws are in ``dataset.py``."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -60,7 +59,7 @@ class Preparation:
             steps["grey"] = luma
         if width := self.resize:
             height = self.height or width
-            steps[f"resized to {height}x{width}"] = functools.partial(resize, height=height, width=width)
+            steps[f"resized to {height}x{width}"] = lambda image: resize(image, height=height, width=width)
         if self.invert:
             top = (stored if self.bits or self.binarize != "none" else min(stored, self.levels)) - 1
             steps["inverted"] = lambda image: (top - image).astype(image.dtype)

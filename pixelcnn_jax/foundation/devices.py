@@ -6,7 +6,6 @@ With several processes, computations over the mesh block until all have called t
 import contextlib
 import ctypes
 import hashlib
-import math
 import os
 import platform
 import re
@@ -90,7 +89,7 @@ def keep_programs() -> None:
         place = caches / "programs" / hashlib.sha256(made_for.encode()).hexdigest()[:16]
         place.mkdir(parents=True, exist_ok=True)
         jax.config.update("jax_compilation_cache_dir", str(place))
-        least = 0 if os.access(place, os.W_OK) else math.inf  # to write to a read-only cache warns for each program
+        least = 0 if os.access(place, os.W_OK) else float("inf")  # to write to a read-only cache warns for each program
         jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
 
 

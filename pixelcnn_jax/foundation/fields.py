@@ -5,7 +5,6 @@
 
 import dataclasses
 import difflib
-import math
 import operator
 import shlex
 import typing
@@ -116,7 +115,7 @@ def _unmet(value: Any, kind: Any, metadata: Mapping[str, Any]) -> str | None:
     if metadata.get("choices") and value not in metadata["choices"]:
         return f"one of {', '.join(map(str, metadata['choices']))}"
     for number in value if isinstance(value, tuple) else (value,):
-        if isinstance(number, float) and not math.isfinite(number):
+        if isinstance(number, float) and not np.isfinite(number):
             return "finite"
         for name, bound in metadata.get("bounds", {}).items():
             relation, holds = BOUNDS[name]

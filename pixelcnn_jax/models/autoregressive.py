@@ -7,7 +7,6 @@ import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, DTypeLike, Float, Key
 
@@ -147,7 +146,7 @@ class Network(nn.Module):
             for name, shape in self.parameter_shapes(condition).items()
         }
         sizes = condition_sizes(self, params if self.is_initializing() else self.variables["params"])
-        check_condition(sizes, condition, np.shape(images))
+        check_condition(sizes, condition, jnp.shape(images))
         return params
 
     def head_outputs(self, images: ImagesLike, condition: Condition, *, deterministic: bool) -> HeadOutputs:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,17 +9,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pixelcnn_jax.distributions import add_linear_prediction, differences
+from pixelcnn_jax.models import layers
 from pixelcnn_jax.models.attention import REACH, Memory, attention, no_rows
 from pixelcnn_jax.models.autoregressive import Network, as_dtypes, as_logits, encode, head_hidden, head_last
 from pixelcnn_jax.models.colours import colour_block, colour_slice, mask_params
 from pixelcnn_jax.models.inputs import Condition, Index, Logits, PixelValues, RowValues
-from pixelcnn_jax.models.layers import (
-    concatenate_features,
-    horizontal_conv_valid,
-    horizontal_layer,
-    vertical_layer,
-    zero_rows,
-)
 from pixelcnn_jax.models.parameters import Params, layers_of
 
 
@@ -62,7 +55,7 @@ class Pixel(NamedTuple):
 
 
 # Adds a finished colour to the contexts of all later ones, for each layer, so that no colour reads it again.
-to_later = jax.vmap(partial(jnp.tensordot, axes=1))
+to_later = jax.vmap(lambda x, kernel: jnp.tensordot(x, kernel, axes=1))
 
 
 @dataclass(frozen=True)
@@ -74,17 +67,17 @@ class GatedStream:
     def prepare(self, params: Params) -> Params:
         """Sorts the masked parameters by use: per row, per pixel, per colour."""
         model, params = self.model, mask_params(self.model, as_dtypes(self.model, params, self.model.dtype))
-        layers = layers_of(params, model.layers)
+        all_layers = layers_of(params, model.layers)
         prepared = {
-            "rows": [{name: part for name, part in layer.items() if name != "out"} for layer in layers],
+            "rows": [{name: part for name, part in layer.items() if name != "out"} for layer in all_layers],
             "left": {name: params[name]["horizontal"]["left"] for name in ("first", "layers")},
-            "out": jnp.stack([layer["out"]["bias"][None, None, None] for layer in layers]),
+            "out": jnp.stack([layer["out"]["bias"][None, None, None] for layer in all_layers]),
             "attention": [jax.tree.map(lambda x, i=i: x[i], params["attention"]) for i in range(len(model.attentions))],
-            "colours": [self._of_colour(params, layers, colour) for colour in range(model.channels)],
+            "colours": [self._of_colour(params, all_layers, colour) for colour in range(model.channels)],
         }
         return prepared | ({"embedding": params["embedding"]} if model.code_features else {})
 
-    def _of_colour(self, params: Params, layers: list[Params], colour: int) -> Params:
+    def _of_colour(self, params: Params, all_layers: list[Params], colour: int) -> Params:
         model, stacked, head = self.model, params["layers"], params["head"]
         features = colour_slice(model.features, model.channels, colour)
         hidden = colour_slice(model.head_width, model.channels, colour)
@@ -97,11 +90,11 @@ class GatedStream:
                     "horizontal": {"pixel": layer["horizontal"]["pixel"][rows, :, features]},
                     "out": {"kernel": layer["out"]["kernel"][features, features]},
                 }
-                for layer, rows in zip(layers, inputs, strict=True)
+                for layer, rows in zip(all_layers, inputs, strict=True)
             ],
             "later": {
                 "pixel": stacked["horizontal"]["pixel"][:, features, :, later_features],
-                "out": jnp.stack([layer["out"]["kernel"][features, later_features] for layer in layers]),
+                "out": jnp.stack([layer["out"]["kernel"][features, later_features] for layer in all_layers]),
             },
             "head": {
                 "hidden": colour_block(head["hidden"], features.stop, hidden),
@@ -112,14 +105,14 @@ class GatedStream:
     def first_rows(self, params: Params, batch: int, width: int) -> Rows:
         last = jnp.zeros((batch, 1, width, self.model.inputs), self.model.dtype)
         memories = [no_rows(last, remembered=REACH - 1) for _ in params["attention"]]
-        return Rows(last, [zero_rows(layer, last) for layer in params["rows"]], memories)
+        return Rows(last, [layers.zero_rows(layer, last) for layer in params["rows"]], memories)
 
     def open_row(self, params: Params, rows: Rows, condition: Condition) -> tuple[Any, Rows]:
         x, condition = rows.last, jax.tree.map(lambda x: x.astype(self.model.dtype), condition)
         crossings, remembered = [], []
         memories: list[Memory] = []
         for index, (layer, memory) in enumerate(zip(params["rows"], rows.layers, strict=True)):
-            above = vertical_layer(layer, x, memory, condition)
+            above = layers.vertical_layer(layer, x, memory, condition)
             crossings.append(above.crossing)
             remembered.append(above.memory)
             x = above.out
@@ -141,8 +134,8 @@ class GatedStream:
         crossings, last = above
         crossing = jax.lax.dynamic_slice_in_dim(crossings, column, 1, axis=3)
         return Pixel(
-            first=crossing[0] + horizontal_conv_valid(params["left"]["first"], columns.first),
-            gates=crossing[1:] + jax.vmap(horizontal_conv_valid)(params["left"]["layers"], columns.layers),
+            first=crossing[0] + layers.horizontal_conv_valid(params["left"]["first"], columns.first),
+            gates=crossing[1:] + jax.vmap(layers.horizontal_conv_valid)(params["left"]["layers"], columns.layers),
             outs=params["out"],
             neighbours=neighbours_of(columns.first, last, column),
         )
@@ -155,12 +148,12 @@ class GatedStream:
         computed: list[Array] = []
         gated: list[Array] = []
         for layer, before, out in zip(weights["layers"], [state.first, *state.gates], state.outs, strict=True):
-            x, now_gated = horizontal_layer(layer, x, before[..., :size], out[..., :size], residual=bool(computed))
+            x, now = layers.horizontal_layer(layer, x, before[..., :size], out[..., :size], residual=bool(computed))
             computed.append(x)
-            gated.append(now_gated)
+            gated.append(now)
         inputs = jnp.stack(computed[:-1])
-        features = concatenate_features(state.features, x)
-        hidden = concatenate_features(state.hidden, head_hidden(weights["head"], features))
+        features = layers.concatenate_features(state.features, x)
+        hidden = layers.concatenate_features(state.hidden, head_hidden(weights["head"], features))
         outputs = head_last(weights["head"], hidden)
         if model.linear_prediction:
             terms = terms_of(encode(model, params, pixel), state.neighbours, colour)

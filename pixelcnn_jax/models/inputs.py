@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import flax
@@ -79,7 +78,7 @@ def params_of(variables: Variables) -> Params:
     return flax.core.unfreeze(variables["params"])
 
 
-@partial(jax.jit, static_argnames=("network", "method"))
+@jax.jit(static_argnames=("network", "method"))
 def apply_jitted(network: nn.Module, variables: Variables, x: Any, method: str | None = None) -> Any:
     """Applies a network, compiled once for each shape of x."""
     return network.apply(variables, x, method=method)

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -61,7 +60,7 @@ def stack(shapes: Params, count: int) -> Params:
     return jax.tree.map(lambda kernel: kernel._replace(layers=count), shapes, is_leaf=lambda x: isinstance(x, Kernel))
 
 
-def initialise(key: Key[Array, ""], shapes: Mapping[str, Any], dtype: DTypeLike) -> Params:
+def initialise(key: Key[Array, ""], shapes: Params, dtype: DTypeLike) -> Params:
     """Draws a pytree of arrays from one of ``Kernel``, all of them stacked alike."""
     leaves, tree = jax.tree.flatten(shapes, is_leaf=lambda x: isinstance(x, Kernel))
     (count,) = {kernel.layers for kernel in leaves}

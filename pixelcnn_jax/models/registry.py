@@ -1,10 +1,9 @@
 """Models by name: from configs, and to JSON and back."""
 
 import dataclasses
+import functools
 import importlib
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import flax.linen as nn
@@ -46,7 +45,7 @@ def class_named(name: str) -> Any:
     return REGISTERED[name]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The network of a run: the name of its class, and its attributes as ``GatedPixelCNN`` explains them.
 
@@ -151,10 +150,12 @@ def _as_json(value: Any, name: str = "", *, defaults: bool) -> Any:
         return [_as_json(x, defaults=defaults) for x in value]
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and np.isfinite(value)):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return describe(value, defaults=defaults)
+    if isinstance(value, functools.partial):
+        return {"class": f"{value.func.__qualname__} of {value.args} and {value.keywords}"}
     return {"class": getattr(value, "__qualname__", type(value).__name__)}
 
 

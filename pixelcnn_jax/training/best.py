@@ -1,6 +1,5 @@
 """The best model of a run so far."""
 
-import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,7 @@ class BestModel:
     @property
     def loss(self) -> float:
         """Validation loss; infinite before the first validation."""
-        return float(self.score.get(self._measure, math.inf))
+        return float(self.score.get(self._measure, float("inf")))
 
     def resume(self) -> None:
         """Restores step and score; a damaged model is replaced at the next validation."""

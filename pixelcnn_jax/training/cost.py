@@ -2,17 +2,15 @@
 
 import os
 import timeit
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.data.dataset import Dataset, stack
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Params
+from pixelcnn_jax.training.experiment import Experiment
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.start import initial_params
 from pixelcnn_jax.training.step import TrainState, init_state
@@ -34,11 +32,9 @@ def estimate_cost(config: RunConfig, experiment: Experiment, train: Dataset) -> 
     size = config.train.microbatch_size or config.train.batch_size
     batch = stack([train.get(index, seed=0) for index in range(size)])
 
-    def loss(params: Params, batch: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
-        return jnp.mean(experiment.loss(params, batch, key))
-
-    compiled: Any = jax.jit(jax.value_and_grad(loss)).lower(state.params, batch, key).compile()
-    parts, params = config.train.batch_size // size, jax.jit(partial(initial_params, experiment))(key)
+    step = jax.jit(jax.value_and_grad(lambda *inputs: jnp.mean(experiment.loss(*inputs))))
+    compiled: Any = step.lower(state.params, batch, key).compile()
+    parts, params = config.train.batch_size // size, jax.jit(lambda key: initial_params(experiment, key))(key)
     seconds = min(timeit.repeat(lambda: jax.block_until_ready(compiled(params, batch, key)), number=1, repeat=5))
     return {
         "parameters": sum(x.size for x in jax.tree.leaves(state.params)),
@@ -57,7 +53,7 @@ def check_memory(config: RunConfig, experiment: Experiment) -> TrainState:
       InputError: if they exceed the memory with a gradient.
     """
     optimizer = make_optimizer(config.optimizer, experiment.networks, steps=config.train.steps)
-    state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.eval_shape(lambda: jax.random.key(0)))
+    state = jax.eval_shape(lambda: init_state(experiment, optimizer, jax.random.key(0)))
     needed, memory = (_bytes(state) + _bytes(state.params)) / 2**30, memory_bytes() / 2**30
     if needed > memory:
         raise InputError(

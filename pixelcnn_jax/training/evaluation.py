@@ -129,10 +129,7 @@ def extreme_rows(x: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def _nats_of(model: Any, batch_size: int) -> Callable[..., Float[np.ndarray, " count"]]:
-    def nats_of(params: Params, batch: Batch) -> Array:
-        return nll(model, params, batch["image"], h=batch.get("h"), s=batch.get("s"))
-
-    return make_evaluator(nats_of, batch_size=batch_size)
+    return make_evaluator(lambda p, b: nll(model, p, b["image"], h=b.get("h"), s=b.get("s")), batch_size=batch_size)
 
 
 def summarise(losses: Float[np.ndarray, " count"], spec: ImageSpec) -> Evaluation:

@@ -1,7 +1,7 @@
 """Definition of an experiment."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import make_dataclass
 from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple, TypeVar
 
@@ -58,11 +58,6 @@ class Experiment(NamedTuple):
     picture_levels: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class NoFields:
-    """No fields."""
-
-
 class Recipe(NamedTuple):
     """What the train command needs of an experiment: the functions of its module, of which only the first is required.
 
@@ -85,7 +80,7 @@ class Recipe(NamedTuple):
     prepare: Callable[[RunConfig, Splits], Variables] = lambda config, splits: {}
     picture_source: Callable[[RunConfig, Splits], Any] = lambda config, splits: None
     report: Callable[[RunConfig, Experiment, Splits, Params], Figures] = lambda *_: {}
-    Config: type = NoFields
+    Config: type = make_dataclass("NoFields", (), frozen=True)
 
     @classmethod
     def of(cls, module: ModuleType) -> "Recipe":

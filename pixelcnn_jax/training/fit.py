@@ -158,6 +158,7 @@ def fit(
     spec = ImageSpec(pixels.shape[1], pixels.shape[2], channels, levels)
     described = _described(model, spec, epochs=steps * batch_size / (len(images) - len(held_out)))
     network: Any = model if described is None else make_network(described, spec)
+    hash(network)  # a field that is a list, for example, would stop later calls, after the training
     if isinstance(network, ConditionalModel) and "h" in condition:  # checks the values of h, later traced
         network.init(jax.random.key(0), extreme_rows(condition["h"]), 2, method="condition")
     spec = dataclasses.replace(spec, classes=_classes(network, condition.get("h"), variables))

@@ -6,7 +6,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
@@ -91,7 +90,8 @@ def stop_requests(seconds: float | None = None, *, listens: bool = True) -> Iter
     if not listens or threading.current_thread() is not threading.main_thread():
         yield request
         return
-    signals: tuple[Any, ...] = (signal.SIGINT,) if request.multihost else SIGNALS  # JAX itself listens for SIGTERM then
+    # With several processes, JAX itself listens for SIGTERM.
+    signals: tuple[signal.Signals, ...] = (signal.SIGINT,) if request.multihost else SIGNALS
     signals += () if seconds is None else (signal.SIGALRM,)
     before = {sig: signal.signal(sig, request.pass_on if request.multihost else request.handle) for sig in signals}
     if seconds is not None:

@@ -1,6 +1,5 @@
 """Warm starts."""
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -40,7 +39,7 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
     """
     if name is None:
         return None
-    abstract_params = jax.eval_shape(partial(initial_params, experiment), jax.random.key(0))
+    abstract_params = jax.eval_shape(lambda: initial_params(experiment, jax.random.key(0)))
     trained, shapes = flatten_dict(read_weights(name)[0]), shapes_of(abstract_params)
     variables = unflatten_dict({path: x for path, x in trained.items() if not set(path) & set(without)})
     if not variables or not all(any(part in path for path in trained) for part in without):

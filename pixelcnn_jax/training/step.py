@@ -11,6 +11,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Key
 
 from pixelcnn_jax.foundation.devices import AXIS, data_mesh
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params
 from pixelcnn_jax.training.optimizer import at_step, is_trained, update_ema
 from pixelcnn_jax.training.start import initial_params, warm_started
@@ -92,7 +93,14 @@ def train_step(
         number: Int[Array, ""] | int, part: Batch, params: Params, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], Params]:
         part_key = jax.random.fold_in(key, number)
-        return jax.value_and_grad(lambda params: jnp.mean(experiment.loss(params, part, part_key)))(params)
+
+        def mean_loss(params: Params) -> Float[Array, ""]:
+            losses = experiment.loss(params, part, part_key)
+            if losses.shape[:1] != jax.tree.leaves(part)[0].shape[:1]:
+                raise InputError(f"loss must return a value for each image of a batch, got shape {losses.shape}.")
+            return jnp.mean(losses)
+
+        return jax.value_and_grad(mean_loss)(params)
 
     if microbatch_size is None:
         loss, gradient = loss_and_gradient(0, batch, state.params, step_key)

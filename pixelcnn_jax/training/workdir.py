@@ -16,7 +16,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,7 @@ def claim(workdir: Path, config: RunConfig, splits: Splits, *, command: str | No
       InputError: for different settings or data.
     """
     counts = {name: len(split) for name, split in splits._asdict().items() if split is not None}
-    images = {"spec": asdict(splits.spec), "counts": counts}
+    images = {"spec": vars(splits.spec), "counts": counts}
     facts: dict[str, Any] = {"config": to_dict(config), "images": images}
     images["sha256"] = {name: _digest(getattr(splits, name)) for name in counts}
     if command is not None:

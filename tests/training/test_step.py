@@ -9,6 +9,7 @@ import optax
 import pytest
 from tiny_runs import tiny_experiment
 
+from pixelcnn_jax import InputError
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch
 from pixelcnn_jax.training.experiment import Experiment
 from pixelcnn_jax.training.step import init_state, train_step
@@ -96,6 +97,12 @@ def test_every_microbatch_and_every_step_has_noise_of_its_own():
         parts = [jax.random.normal(jax.random.fold_in(step_key, i), (8,)) for i in range(2)]
         expected = expected - float(jnp.mean(jnp.stack(parts)))
         np.testing.assert_allclose(state.params["x"], expected, rtol=1e-5)
+
+
+def test_a_loss_has_a_value_for_each_image():
+    step = compiled(toy(lambda params, batch, key: params["x"]), optax.sgd(1.0))
+    with pytest.raises(InputError, match=r"loss must return a value for each image of a batch, got shape \(\)"):
+        step(init_state(toy(linear), optax.sgd(1.0), KEY), numbers(1, 2), KEY)
 
 
 @pytest.mark.parametrize("microbatch_size", [None, 1])

@@ -1,7 +1,6 @@
 """Network from a sentence to a map s (equation 5)."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import cast
 
 import flax.linen as nn
@@ -117,6 +116,6 @@ class TextEncoder(nn.Module):
 
 
 # Jitted so that eager calls do not compile the GRU each time; see ``autoregressive._head_outputs``.
-@partial(jax.jit, static_argnames="model", inline=True)
+@jax.jit(static_argnames="model", inline=True)
 def _attend(model: TextEncoder, variables: Variables, tokens: Array) -> Array:
     return cast(Array, model.apply(variables, tokens, method="attend"))

@@ -1,7 +1,5 @@
 """PixelCNN of 1601.06759 (section 3.3, table 1), which has a blind spot."""
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -83,7 +81,7 @@ class PixelCNN(residual.ResidualNetwork):
         return one_by_one(layer["up"], jax.nn.relu(drop(residual.masked_convolution(layer["masked"], read))))
 
     @nn.nowrap
-    def stream(self) -> Any:
+    def stream(self) -> ResidualStream:
         return PixelCNNStream(self)
 
 
