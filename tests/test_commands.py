@@ -2,6 +2,7 @@
 
 import html
 import importlib
+import itertools
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ import pytest
 import tensorflow_datasets as tfds
 import tiny_runs
 from test_configs import NAMES
+from test_docs import run_blocks, shell_commands
 from tfds_sets import prepare
 from tiny_runs import ROOT, finished
 
@@ -124,6 +126,22 @@ def test_a_chain_of_printed_commands_trains(name, data_dir, tmp_path):
         settings = [*QUICK.split(), *changes.split(), f"--config.data.data_dir={data_dir}"]
         settings += (FEW_SCENES if "captions" in config else FEW).split()
         run(["-c", PROGRAM, *command, *settings], tmp_path)
+
+
+@pytest.mark.long
+def test_the_commands_of_the_page_on_measurements_lead_from_tiffs_to_information(tmp_path, monkeypatch, capsys):
+    (tmp_path / "measured").mkdir()
+    for i in range(10):
+        counts = np.random.default_rng(i).poisson(30, (40, 50)).astype(np.uint16)
+        PIL.Image.fromarray(counts).save(tmp_path / f"measured/{i:02}.tif")
+    page, small = ROOT / "docs" / "measurements.md", [*QUICK.split(), *SMALL.split(), "--config.train.sample_rows=1"]
+    _, *lines = shell_commands(page)  # the first installs the package
+    for program, *words in lines:
+        module, options = (["-m", "pixelcnn_jax.cli"], []) if program == "pixelcnn" else ([], small)
+        run([*module, *itertools.takewhile(">".__ne__, words), *options], tmp_path)
+    monkeypatch.chdir(tmp_path)
+    run_blocks(page, mark=" trained")
+    assert "images=4" in capsys.readouterr().out
 
 
 def run(words, cwd):

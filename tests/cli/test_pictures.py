@@ -1,15 +1,20 @@
 """Image files as levels: fitted as training fitted them, or exactly."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from pixelcnn_jax import GatedPixelCNN, InputError
+from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, load_pretrained
 from pixelcnn_jax.cli.options import Density
-from pixelcnn_jax.cli.pictures import read_exact, read_fitted, reoriented, to_pixels
+from pixelcnn_jax.cli.pictures import find_images, read_exact, read_fitted, reoriented, to_pixels
+from pixelcnn_jax.data.image_files import decode
 from pixelcnn_jax.data.loading import load
-from pixelcnn_jax.data.pictures import as_levels
+from pixelcnn_jax.data.pictures import as_levels, png_bits_per_dim
 from pixelcnn_jax.models.inputs import ImageSpec
+
+COUNTS = np.random.default_rng(0).integers(300, size=(2, 4, 6)).astype(np.uint16)
 
 
 def density(levels, *, size=16, channels=1, **data):
@@ -97,3 +102,46 @@ def test_a_value_between_two_levels_names_a_model_that_takes_it(tmp_path):
     Image.fromarray(np.full((4, 8), 3, np.uint8)).save(tmp_path / "1.png")
     with pytest.raises(InputError, match=r"contains the value 3, .*cifar10"):
         read_exact(tmp_path / "1.png", density(17))
+
+
+def test_counts_for_a_model_of_intensities_are_arrays(tmp_path):
+    levels, model = np.arange(16, dtype=np.uint16).reshape(4, 4), density(17)
+    Image.fromarray(levels).save(tmp_path / "1.png")
+    np.save(tmp_path / "1.npy", levels)
+    with pytest.raises(InputError, match=r"1\.png holds counts, and a model was trained on intensities: save it as"):
+        read_exact(tmp_path / "1.png", model)
+    kept = read_exact(tmp_path / "1.npy", model)
+    np.testing.assert_array_equal(to_pixels(kept, model, "1.npy")[..., 0], levels)
+    np.save(tmp_path / "1.npy", np.eye(16, dtype=np.uint16))  # as a threshold leaves them
+    np.testing.assert_array_equal(read_fitted(tmp_path / "1.npy", density(2, binarize="threshold"))[..., 0], np.eye(16))
+
+
+def test_an_image_of_counts_has_the_mean_score_of_its_patches(pixelcnn, saved, tmp_path):
+    folder, file = saved(4, 4, 1, 300), tmp_path / "s.npy"
+    np.save(file, COUNTS)
+    _, row = json.loads(pixelcnn("score", folder, file, "--json"))
+    model, variables, _ = load_pretrained(folder)
+    patches = np.stack([COUNTS[1, :, :4, None], COUNTS[1, :, 2:, None]])
+    bits = float(bits_per_dim(model, variables, patches).mean())
+    png = np.mean([png_bits_per_dim(patch, levels=300) for patch in patches])
+    assert row.pop("file") == "s.npy/1"
+    assert row == pytest.approx({"bits_per_dim": bits, "less_png": bits - png}, rel=1e-5)
+    np.save(file, COUNTS[:, :3])
+    assert "s.npy/0 has 3x6 pixels, less than a patch of 4x4" in pixelcnn("score", folder, file, mistake=True)
+
+
+def test_counts_are_given_back_as_pngs_or_arrays(pixelcnn, integer_form, saved, tmp_path):
+    folder, out, model = tmp_path / "counts", tmp_path / "out", integer_form(saved(4, 4, 1, 300))
+    folder.mkdir()
+    first, second = map(Image.fromarray, COUNTS)
+    first.save(folder / "p.tif", save_all=True, append_images=[second])
+    first.save(folder / "q.png")
+    np.save(folder / "a.npy", COUNTS[0])
+    np.save(folder / "s.npy", COUNTS)
+    pixelcnn("compress", model, folder, "-o", tmp_path / "x", "--no-verify")
+    pixelcnn("decompress", model, tmp_path / "x", "-o", out)
+    before, after = (find_images((place,)) for place in (folder, out))
+    assert [*after] == ["a.npy", "p.tif/0.png", "p.tif/1.png", "q.png", "s.npy/0", "s.npy/1"]
+    for one, other in zip(before.values(), after.values(), strict=True):
+        np.testing.assert_array_equal(decode(one, colour=None), decode(other, colour=None))
+    assert [*find_images((folder / "s.npy/1",))] == ["s.npy/1"]

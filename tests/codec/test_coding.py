@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference_decoder
-from integer_models import CODES, COLOUR, GREY, MIXTURE, PREDICTION, condition_of, make_integer, one_hot
+from integer_models import CODES, COLOUR, COUNTS, GREY, MIXTURE, PREDICTION, condition_of, make_integer, one_hot
 from proofs import random_images
 from safetensors.numpy import load_file
 from tiny_runs import finished
@@ -74,16 +74,18 @@ def test_the_golden_file_does_not_depend_on_the_compiler(flags):
     finished([sys.executable, "-c", "import test_coding; test_coding.check_golden()"], env=os.environ | paths)
 
 
-@pytest.mark.parametrize(
-    ("model", "sizes"),
-    [(COLOUR, (4, 2)), (CODES, ()), (MIXTURE, ()), (PREDICTION, ())],
-    ids=["colour, h and s", "codes", "mixture", "prediction"],
-)
-def test_a_decoder_in_numpy_integers_reads_files_of_any_network(model, sizes, tmp_path):
+PREDICTIONS = [PREDICTION.clone(levels=levels) for levels in (6, 300, 1100, 4096)]
+NETWORKS = [(COLOUR, 4, 2), (COUNTS, 0, 1), *((model,) for model in (CODES, MIXTURE, *PREDICTIONS))]  # classes, maps
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_decoder_in_numpy_integers_reads_files_of_any_network(network, tmp_path):
+    model, *sizes = network
     _, model, variables = make_integer(model, *sizes)
     images = np.asarray(random_images(model, (5, 4, 5), key=6))
     condition = condition_of(images.shape, *sizes, seed=7)
-    data = compress(model, variables, images, **condition._asdict(), batch_size=3)
+    tile = 3 if model.levels > 4096 else None
+    data = compress(model, variables, images, **condition._asdict(), batch_size=3, tile=tile)
     np.testing.assert_array_equal(decode_in_numpy(tmp_path, model, variables, data, *condition), images)
 
 
@@ -208,18 +210,48 @@ def test_damaged_streams_are_detected(small):
         ({"levels": 6}, "a different model"),
         ({"shape": (7, 4, 4, 1)}, "damaged"),
         ({"shape": (7, 1, 1, 1)}, "damaged"),  # streams longer than images of that size can be
+        ({"shape": (2**40, 4, 3, 1)}, "damaged"),
+        ({"shape": (7, 2**20, 2**20, 1)}, "damaged"),
+        ({"tile": 1}, "damaged"),
         ({"lanes": 2}, "damaged"),
         ({"lanes": 0}, "damaged"),
-        ({"streams": (bytes(4),) * 3}, "damaged"),
+        ({"streams": (bytes(4),) * 3}, "damaged"),  # states that no coder has
         ({"streams": (bytes(12), bytes(12), bytes(8), b"")}, "damaged"),
     ],
 )
 def test_containers_that_declare_something_else_are_refused(small, fields, message, monkeypatch):
     model, variables, _, data = small
-    if "streams" in fields:
-        monkeypatch.delattr(groups, "plan")  # states that no coder has: nothing is compiled
+    if fields.get("shape") not in ((7, 4, 4, 1), (7, 1, 1, 1)):
+        monkeypatch.delattr(groups, "plan")  # nothing is compiled or allocated
     with pytest.raises(InputError, match=message):
         decompress(model, variables, pack(dataclasses.replace(unpack(data), **fields)))
+
+
+def test_a_tile_is_decoded_alone_by_the_same_program(monkeypatch):
+    _, model, integers = make_integer(COUNTS, 0, 1)
+    images = np.asarray(random_images(model, (2, 7, 9), key=3)).astype(np.uint16)
+    s = condition_of(images.shape, 0, 1).s
+    data = compress(model, integers, images, s=s, batch_size=1, tile=4)
+    decompress(model, integers, data, s=s[:1, :4, :4], group=0, tile=(0, 0))
+    compiled = groups._decode_strip._cache_size()
+    for row, column in ((0, 0), (0, 2), (1, 0), (1, 2)):
+        window = np.s_[1:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+        part = decompress(model, integers, data, s=s[window], group=1, tile=(row, column))
+        np.testing.assert_array_equal(part, images[window], strict=True)
+    assert groups._decode_strip._cache_size() == compiled
+    np.testing.assert_array_equal(decompress(model, integers, data, s=s[1:], group=1), images[1:])
+    monkeypatch.setattr("pixelcnn_jax.codec.container.MAX_ROW", 4)  # of a tile, and no longer than that of an image
+    assert compress(model, integers, images, s=s, batch_size=1, tile=4) == data
+    for wrong in {"tile": (2, 0)}, {"tile": (0, -1)}, {"group": 2}:
+        with pytest.raises(InputError, match=f"^{min(wrong)} must be"):
+            decompress(model, integers, data, s=s, **wrong)
+
+
+def test_tiles_in_another_order_are_refused(small):
+    model, variables, images, _ = small
+    container = unpack(compress(model, variables, images, tile=1, verify=False))
+    with pytest.raises(InputError, match="does not decode"):
+        decompress(model, variables, pack(dataclasses.replace(container, streams=container.streams[::-1])))
 
 
 def test_another_model_and_other_weights_are_refused(small):
@@ -232,11 +264,12 @@ def test_another_model_and_other_weights_are_refused(small):
         decompress(model, changed, data)
 
 
-@pytest.mark.parametrize("model", [ConditionalModel(GREY, ConstantCondition(3)), RowLSTM(levels=5, features=8)])
-def test_a_network_that_does_not_compute_in_integers_is_refused(small, model):
-    for work, what in zip((compress, decompress), small[2:], strict=True):
-        with pytest.raises(InputError, match=r"^model must be an IntegerPixelCNN.*quantise"):
-            work(model, {}, what)
+def test_a_network_that_does_not_compute_in_integers_is_refused(small):
+    floats = ConditionalModel(GREY, ConstantCondition(3)), RowLSTM(levels=5, features=8)
+    for model in (*floats, ConditionalModel(small[0], Upsampling(2, 3))):  # the last has a conditioner in floats
+        for work, what in zip((compress, decompress), small[2:], strict=True):
+            with pytest.raises(InputError, match=r"^model must be an IntegerPixelCNN.*quantise"):
+                work(model, {}, what)
 
 
 @pytest.mark.parametrize(
@@ -247,11 +280,6 @@ def test_refused_images(small, images):
     model, variables, *_ = small
     with pytest.raises(InputError, match=r"^images must"):
         compress(model, variables, images)
-
-
-def test_a_conditioner_in_floats_is_refused(small):
-    with pytest.raises(InputError, match="must be an IntegerPixelCNN"):
-        compress(ConditionalModel(small[0], Upsampling(2, 3)), {}, small[2])
 
 
 def test_a_container_keeps_what_it_was_given(small):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from integer_models import BINARY, CODES, COLOUR, GREY, MIXTURE, PREDICTION, condition_of, make_integer
+from integer_models import BINARY, CODES, COLOUR, COUNTS, GREY, MIXTURE, PREDICTION, condition_of, make_integer
 from proofs import assert_faithful, assert_normalised, assert_same, random_images, randomised
 
 from pixelcnn_jax import InputError, compress, decompress, evaluate, load_pretrained, log_prob, quantise
@@ -43,9 +43,9 @@ def frequencies_and_intervals(model, variables, images, condition):
     return jnp.rint(2**model.total_bits * jnp.exp(log_frequencies)).astype(jnp.int32), *intervals
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_it_is_close_to_the_float_network(name):
-    model, *sizes = MODELS[name]
+@pytest.mark.parametrize("case", [*MODELS.values(), (COUNTS, 0, 1)])
+def test_it_is_close_to_the_float_network(case):
+    model, *sizes = case
     # A mixture with larger weights gives some values less than the least frequency.
     variables, integer, integers = make_integer(model, *sizes, scale=0.1 if model.mixture else 0.3)
     images = random_images(model, (20, 6, 6), key=2)

@@ -1,17 +1,24 @@
-import io
+"""Image files: what is stored is read exactly, or rejected in a sentence that names the file."""
+
+import gzip
 import os
 import struct
+import sys
 import warnings
 import zlib
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
-from image_helpers import pillow, ramp, save
+from astropy.io import fits
+from image_helpers import pillow, ramp
+from pydicom import examples
+from pydicom.uid import RLELossless
 
 from pixelcnn_jax.data import pictures
-from pixelcnn_jax.data.image_files import decode, kind_of, read_image
+from pixelcnn_jax.data.image_files import decode, images_in, kind_of, read_image
 from pixelcnn_jax.data.pictures import as_levels, as_pixels, grid, png_bits_per_dim
 from pixelcnn_jax.foundation.errors import InputError
 
@@ -60,13 +67,6 @@ def test_images_of_too_many_pixels_are_refused_before_they_are_decoded(tmp_path,
         read(tmp_path / "a.png")
 
 
-def test_programs_are_not_run(tmp_path):
-    """Pillow would hand PostScript to Ghostscript, whatever the file is called."""
-    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 5\n%%EndComments\nshowpage\n")
-    with pytest.raises(InputError, match="cannot be read"):
-        decode(tmp_path / "a.png", colour=True)
-
-
 def sideways(folder):
     exif = PIL.Image.Exif()
     exif[0x0112] = 6  # orientation: turn clockwise
@@ -86,31 +86,110 @@ def test_files_of_fewer_levels_are_scaled(tmp_path):
         assert decode(tmp_path / name, colour=True).ravel().tolist() == [0, 128, 255]
 
 
-def encoded(image, file_format, **options):
-    file = io.BytesIO()
-    image.save(file, file_format, **options)
-    return file.getvalue()
+COUNTS = np.array([[0, 1, 300, 7, 2], [65535, 4095, 258, 0, 9]], np.uint16)
+STACK = np.stack([COUNTS, COUNTS // 2])
 
 
-UNREADABLE = {
-    "text": (b"no image", "cannot be read"),
-    "truncated": (encoded(pillow(ramp(1, channels=3)[0]), "png")[:60], "cannot be read"),
-    "16-bit colours": (png_of(6, 4, 16, 2, (b"\0" + b"\1\2" * 3 * 6) * 4), "8 bits"),
-    "16-bit plain PPM": (b"P3 6 4 65535 " + 72 * b"300 ", "8 bits"),
-    "several": (
-        encoded(PIL.Image.new("L", (6, 4)), "gif", save_all=True, append_images=[PIL.Image.new("L", (6, 4), 9)]),
-        "several",
-    ),
+def by_pillow(file, images, **options):
+    first, *others = map(PIL.Image.fromarray, images.reshape(-1, 2, 5))
+    first.save(file, save_all=bool(others), append_images=others, **options)
+
+
+def dicom(file, pixels, *, compressed=False, **fields):
+    content = examples.ct
+    content.set_pixel_data(pixels, "MONOCHROME2", 16)
+    content.update(fields)
+    content.compress(RLELossless) if compressed else None
+    content.save_as(file)
+
+
+def scaled(file, pixels, **field):
+    fits.writeto(file, pixels)
+    fits.setval(file, do_not_scale_image_data=True, **field)
+
+
+READ = {
+    "a.png": (by_pillow, COUNTS, {}),
+    "big.tif": (by_pillow, COUNTS.astype(">u2"), {}),
+    "signed.tiff": (by_pillow, COUNTS.astype("<i4"), {}),
+    "big.npy": (np.save, np.asfortranarray(COUNTS.astype(">i8")), {}),
+    "s.tif": (by_pillow, STACK, {}),
+    "s.npy": (np.save, STACK, {}),
+    "s.fits": (fits.writeto, STACK, {}),  # as signed integers with a BZERO
+    "s.dcm": (dicom, STACK, {"RescaleIntercept": -1024}),
 }
 
 
-@pytest.mark.parametrize("name", UNREADABLE)
-def test_refusals(tmp_path, name):
-    content, match = UNREADABLE[name]
-    (tmp_path / "b.png").write_bytes(content)
-    for read in (lambda file: decode(file, colour=True), lambda file: read_image(file, channels=3)):
-        with pytest.raises(InputError, match=rf"b\.png.* {match}"):
-            read(tmp_path / "b.png")
+@pytest.mark.parametrize("name", READ)
+def test_counts_are_read_exactly(tmp_path, name):
+    file, (write, stored, options) = tmp_path / name, READ[name]
+    write(file, stored, **options)
+    paths = [file] if stored.ndim == 2 else [file / "0", file / "1"]
+    assert images_in(file) == paths
+    assert kind_of(file) == "counts"
+    for path, pixels in zip(paths, stored.astype(np.uint16).reshape(-1, 2, 5, 1), strict=True):
+        np.testing.assert_array_equal(decode(path, colour=None), pixels, strict=True)
+        np.testing.assert_array_equal(read_image(path, channels=1), pixels, strict=True)
+    for path in (file, file / "2") if stored.ndim == 3 else ():
+        with pytest.raises(InputError, match=name):
+            decode(path, colour=None)
+
+
+# Pillow would hand it to Ghostscript, whatever the file is called.
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 5\n%%EndComments\nshowpage\n"
+REJECTED = {
+    "a.npy": (np.save, COUNTS + 0.5, {}, "float64 .*not integers"),
+    "large.npy": (np.save, np.array([[3, 65536]]), {}, "to 65536"),
+    "axes.npy": (np.save, COUNTS[None, None], {}, "its shape"),
+    "colour.npy": (np.save, np.zeros((5, 6, 3), np.uint8), {}, r"its shape is \[5, 6, 3\]"),
+    "gzip.fits": (Path.write_bytes, gzip.compress(b"SIMPLE  ="), {}, "it is compressed"),
+    "pickled.npy": (np.save, np.array([[{}]]), {}, "objects"),
+    "scaled.fits": (scaled, COUNTS.astype(int), {"keyword": "BSCALE", "value": 2.0}, "float64 .*not integers"),
+    "blank.fits": (scaled, COUNTS.astype(int), {"keyword": "BLANK", "value": 300}, "not integers"),
+    "slope.dcm": (dicom, COUNTS, {"RescaleSlope": 2}, "slope"),
+    "rle.dcm": (dicom, COUNTS, {"compressed": True}, "compressed"),
+    "negative.tif": (by_pillow, COUNTS, {"tiffinfo": {339: 2}}, "from -1"),  # signed, and 65535 are the bits of -1
+    "signed8.tif": (by_pillow, COUNTS.astype(np.uint8), {"tiffinfo": {339: 2}}, "without a sign"),
+    "white.tif": (by_pillow, COUNTS, {"tiffinfo": {262: 0}}, "not grey"),
+    "float.tif": (by_pillow, COUNTS.astype(np.float32), {}, "8 bits"),
+    "colours.png": (Path.write_bytes, png_of(6, 4, 16, 2, (b"\0" + b"\1\2" * 3 * 6) * 4), {}, "8 bits"),
+    "plain.ppm": (Path.write_bytes, b"P3 6 4 65535 " + 72 * b"300 ", {}, "8 bits"),
+    "several.gif": (by_pillow, STACK.astype(np.uint8), {}, "several"),
+    "program.png": (Path.write_bytes, POSTSCRIPT, {}, "cannot be read"),
+    "text.png": (Path.write_bytes, b"no image", {}, "cannot be read"),
+    "truncated.png": (Path.write_bytes, png_of(6, 4, 8, 0, bytes(4 * 7))[:45], {}, "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", REJECTED)
+def test_what_cannot_be_read_exactly_is_rejected(tmp_path, name):
+    write, content, options, match = REJECTED[name]
+    write(tmp_path / name, content, **options)
+    for read in (partial(decode, colour=None), partial(read_image, channels=1)):
+        with pytest.raises(InputError, match=f"{name} .*{match}"):
+            read(tmp_path / name)
+
+
+def test_counts_and_8_bits_are_not_mixed(tmp_path):
+    by_pillow(tmp_path / "a.png", COUNTS)
+    by_pillow(tmp_path / "b.png", COUNTS.astype(np.uint8))
+    for name, counts in (("a.png", False), ("b.png", True)):
+        with pytest.raises(InputError, match=f"{name} cannot be read, it has .*not"):
+            decode(tmp_path / name, colour=None, counts=counts)
+
+
+def test_a_missing_library_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "astropy.io", None)
+    (tmp_path / "a.fits").touch()
+    with pytest.raises(InputError, match=r"a\.fits needs astropy\.io: in a checkout, pip install '\.\[science\]'"):
+        decode(tmp_path / "a.fits", colour=None)
+
+
+def test_pictures_of_counts_are_scaled(capsys):
+    images = np.arange(10_000).reshape(1, 1, 100, 100, 1)
+    picture = grid(images, levels=2**16)[1:-1, 1:-1]
+    assert (picture.min(), picture.max(), picture[50, 50]) == (0, 255, 128)
+    assert "100 to 9899, percentiles (1, 99)" in capsys.readouterr().err
 
 
 def test_refusals_of_files_that_hold_other_pixels_or_more(tmp_path):
@@ -128,8 +207,6 @@ def test_written_pixels_are_read_exactly(tmp_path, monkeypatch, channels):
     image = ramp(1, channels=channels)[0]
     pictures.write_image(tmp_path / "a.png", image)
     assert np.array_equal(read_image(tmp_path / "a.png", channels=channels), image)
-    save(pillow(image), tmp_path, "b.png")
-    assert np.array_equal(read_image(tmp_path / "b.png", channels=channels), image)
 
 
 @pytest.mark.parametrize("levels", [2, 17, 200, 256])

@@ -4,7 +4,7 @@ import pytest
 from image_helpers import images_of, ramp
 
 from pixelcnn_jax.data.batches import training_batches
-from pixelcnn_jax.data.loading import from_array
+from pixelcnn_jax.data.loading import from_array, load
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation.errors import InputError
 
@@ -98,3 +98,40 @@ def test_refusals(options, field):
     images = ramp(3) % 2 if options.get("levels") == 17 else images
     with pytest.raises(InputError, match=field):
         from_array(images, **({"levels": 256} | options))
+
+
+def positions(height, width):
+    """An image whose values name their pixel."""
+    return np.arange(height * width, dtype=np.uint16).reshape(height, width, 1)
+
+
+def test_a_grid_covers_an_image_and_its_remainder():
+    grid = from_array(positions(7, 10)[None], levels=70, patch=4)
+    assert (grid.spec.shape, grid.description) == ((4, 4, 1), "array, patches of 4x4")
+    expected = [positions(7, 10)[top : top + 4, left : left + 4] for top in (0, 3) for left in (0, 4, 6)]
+    np.testing.assert_array_equal(images_of(grid), expected)
+    assert len(from_array(positions(4, 4)[None], levels=70, patch=4)) == 1
+
+
+def test_crops_are_drawn_anywhere():
+    images = np.stack([positions(9, 6), 54 + positions(9, 6)])
+    grid = from_array(images, np.arange(2), levels=108, patch=4)
+    batches = [*map(training_batches(grid, batch_size=6, seed=0), range(100))]
+    crops, labels = (np.concatenate([batch[name] for batch in batches]) for name in ("image", "label"))
+    corners, counts = np.unique(crops[:, 0, 0, 0], return_counts=True)
+    assert corners.tolist() == [54 * i + 6 * top + left for i in (0, 1) for top in range(6) for left in range(3)]
+    assert counts.min() > 3  # of 17 on average
+    np.testing.assert_array_equal(crops, crops[:, :1, :1] + positions(9, 6)[:4, :4])
+    np.testing.assert_array_equal(labels, crops[:, 0, 0, 0] // 54)
+
+
+def test_patches_of_a_file_are_in_its_split(tmp_path):
+    for i, size in enumerate([(8, 8), (9, 20), (8, 12), (2, 8, 8)]):  # the last is a stack of two images
+        np.save(tmp_path / f"{i}.npy", np.full(size, i))
+    for split, values in (("all[:50%]", [0] + [1] * 6), ("all[50%:]", [2, 2, 3, 3])):
+        patches = load("folder", split, data_dir=tmp_path, levels=2**16, patch=8, scan="columns")
+        assert images_of(patches)[:, 0, 0, 0].tolist() == values
+    with pytest.raises(InputError, match=r"0\.npy has 8x8 pixels, less than a patch of 9x9"):
+        load("folder", "all", data_dir=tmp_path, levels=2**16, patch=9)
+    with pytest.raises(InputError, match=r"3\.npy/0 of .* the value 3, above levels=3"):
+        images_of(load("folder", "all", data_dir=tmp_path, levels=3, patch=8))

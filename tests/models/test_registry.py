@@ -1,5 +1,6 @@
 """Networks from configs, and modules as JSON."""
 
+import functools
 import json
 
 import flax.linen as nn
@@ -71,3 +72,8 @@ def test_a_subclass_with_the_name_of_its_parent_is_not_taken_for_it():
 @pytest.mark.parametrize("name", registry.MODULES)
 def test_a_class_lies_where_the_table_says(name):
     assert registry.class_named(name).__module__ == registry.MODULES[name]
+
+
+def test_partial_functions_are_told_apart():
+    models = [Own(1, 1, functools.partial(nn.leaky_relu, negative_slope=slope)) for slope in (0.1, 0.9)]
+    assert describe(models[0])["features"] != describe(models[1])["features"]

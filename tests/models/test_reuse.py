@@ -4,10 +4,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 from proofs import random_images
 
-from pixelcnn_jax import GatedPixelCNN, sample
+from pixelcnn_jax import GatedPixelCNN, InputError, nll, sample
 from pixelcnn_jax.distributions import log_probs_of
 
 SMALL = dict(levels=2, features=8, layers=1)
@@ -24,6 +25,28 @@ class Autoencoder(nn.Module):
     def __call__(self, images):
         h = nn.Dense(3)(images.reshape(len(images), -1).astype(jnp.float32))
         return GatedPixelCNN(**SMALL, name="decoder")(images, h)
+
+
+class ByLabel(nn.Module):
+    """A module of a user around a network, which embeds labels itself."""
+
+    network: GatedPixelCNN
+    levels: int = 2
+    channels: int = 1
+
+    @nn.compact
+    def __call__(self, images, h):
+        return self.network(images, nn.Embed(4, 3)(h))
+
+
+def test_a_module_with_a_network_in_it_gets_labels_as_integers():
+    model, labels = ByLabel(GatedPixelCNN(**SMALL)), np.array([3, 0])
+    images = random_images(model, (2, 4, 4))
+    variables = model.init(jax.random.key(0), images, labels)
+    found = -nll(model, variables, images, h=labels)
+    np.testing.assert_allclose(found.mean(), mean_log_prob(model.apply(variables, images, labels), images), rtol=1e-6)
+    with pytest.raises(InputError, match="guidance must be 0: this model reads integers"):
+        sample(model, variables, jax.random.key(0), shape=(2, 4, 4), h=labels, guidance=1.0)
 
 
 def test_a_decoder_inside_another_module_is_trained_with_it_and_sampled_alone():

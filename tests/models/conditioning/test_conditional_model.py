@@ -88,3 +88,9 @@ def test_refused_conditions(name, arguments, field):
     model, variables, *_ = build(name)
     with pytest.raises(InputError, match=f"^{field} must"):
         sample(model, variables, jax.random.key(0), shape=SHAPE, **arguments)
+
+
+@pytest.mark.parametrize("index", [-1, 4])
+def test_a_constant_condition_has_its_one_inside(index):
+    with pytest.raises(InputError, match="index below it"):
+        ConstantCondition(4, index).apply({}, 3)
