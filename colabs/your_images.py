@@ -263,7 +263,7 @@ print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as 
 # the ending `.png`, because `pixelcnn decompress` writes them as PNG files. (Images from `.npy` files stay `.npy`
 # files.) The command never resizes or rounds an image. The images to compress may therefore hold only intensities that
 # stand for a level: with 17 levels, 17 of the 256 intensities, those that `as_pixels` returns. Images of another size
-# are allowed, but take more bits. The next cell writes the test images in this form.
+# are allowed, but take more bits. The next cell writes the test images as PNG files of such intensities.
 
 # %%
 save_pretrained("codec", integer, integers, image_shape=(SIZE, SIZE))

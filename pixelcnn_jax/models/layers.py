@@ -1,8 +1,8 @@
 """The layers of the Gated PixelCNN as functions of arrays, without Flax.
 
-The network has a vertical and a horizontal stack, and each layer has a part in both. The parameters of a layer are a
-dict with the names in this drawing, which is figure 2 of the paper (1606.05328). Where docstrings give the number of an
-equation or a figure, it is the paper's, too::
+The network has a vertical and a horizontal stack, and each layer has a part in both. The numbers of equations and
+figures in the docstrings are those of the paper, 1606.05328. The parameters of a layer are a dict with the names in
+this drawing, which is figure 2 of the paper::
 
     vertical input --> vertical + bias --+--> + condition --> gate --------------> vertical input of the next layer
                                          |
@@ -17,13 +17,14 @@ equation or a figure, it is the paper's, too::
 reads the features at the pixel's own position, masked so that only the earlier colours of this pixel have an effect.
 ``left`` and ``pixel`` are in ``layer["horizontal"]``. ``crossing`` and ``out`` are 1x1 convolutions.
 
-Training and sampling share the functions that compute a layer. Training passes whole images, and sampling one row or
-pixel at a time. A vertical convolution therefore has an argument ``memory``, the rows above its input. They are zero
-for a whole image and for the first row of a sample; later in sampling, they are the rows that earlier calls of the
-layer have read. The sampler of a Gated PixelCNN replaces three functions. In place of ``shift_down``, it passes the row
-above to the vertical stack. In place of ``horizontal_conv``, it calls ``horizontal_conv_valid`` on cached columns. In
-place of ``horizontal_rows``, it calls ``horizontal_layer`` for one pixel and colour. Between some layers, a network may
-also apply ``models.attention`` to the vertical stack.
+Training and sampling share the functions that compute a layer. Training calls them with whole images, sampling calls
+them with one row or one pixel at a time. A vertical convolution therefore has an argument ``memory``, the rows above
+its input. They are zero for a whole image and for the first row of a sample; later in sampling, they are the rows that
+earlier calls of the layer have read. The sampler of a Gated PixelCNN replaces three functions. In place of
+``shift_down``, it passes the row above to the vertical stack. In place of ``horizontal_conv``, which pads each row, it
+keeps the columns to the left of the current pixel, and calls ``horizontal_conv_valid`` on these. In place of
+``horizontal_rows``, it calls ``horizontal_layer`` for one pixel and colour. Between some layers, a network may also
+apply ``models.attention`` to the vertical stack.
 
 For the docstrings you need to know:
 
@@ -33,7 +34,7 @@ For the docstrings you need to know:
   one axis of length 2 * features.
 - ``left`` and ``pixel`` are parts of one kernel, which ``GatedPixelCNN.parameter_shapes`` declares and
   ``models.colours.mask_params`` cuts in two. The features are divided into groups, one for each colour. ``mask_params``
-  also masks ``pixel`` and ``out``, so that the features of a group depend only on the earlier colours of the pixel.
+  also masks ``pixel`` and ``out``. Of the colours of its own pixel, a group therefore reads only those before its own.
 """
 
 import math
@@ -91,11 +92,11 @@ def vertical_conv(
     """Computes the convolution of the vertical stack, over each row and the rows above it.
 
     Args:
-      kernel: Shape [kernel_rows, kernel_columns, features, gates...]. For filters of size n, it has n columns. In all
-        layers but the first, it has ceil(n/2) rows: the last one reads the current row of the image, and the others
-        read the floor(n/2) rows above it. The first layer must not read the current row, so its kernel has only
-        floor(n/2) rows. There, x is the image shifted down by one row, so that the last row of the kernel reads the row
-        above the current one.
+      kernel: Shape [kernel_rows, kernel_columns, features, gates...]. For filters of size n, it has n columns. The
+        first layer must not read the current row of the image, so its kernel has only floor(n/2) rows, and x is the
+        image shifted down by one row: the last row of the kernel reads the image row above the current one. In all
+        other layers, the kernel has ceil(n/2) rows. Its last row reads the features at the current row, which know only
+        image rows above it.
       x: The new rows, of shape [batch, rows, width, features].
       memory: The ``kernel_rows - 1`` rows above them.
 
@@ -322,8 +323,9 @@ def horizontal_layer(
     """Completes the horizontal pre-activation by the kernel ``pixel``, and computes the rest of the horizontal stack.
 
     For whole images, this function is called once per layer. In sampling, it is called once per layer and colour, for
-    one pixel. What the earlier colours contribute to the output convolution ``layer["out"]`` was then computed before,
-    and is part of ``out``. What they contribute to the pre-activation depends on the layer:
+    one pixel. The earlier colours of the pixel were then computed by earlier calls. The argument ``out`` already
+    contains what they add to the 1x1 convolution ``layer["out"]``. What they add to the pre-activation enters in one of
+    two ways:
 
     - In the first layer, x contains the colours drawn so far, and ``pixel`` reads them in this call.
     - In the other layers, x has only the group of features from which the current colour is predicted.
@@ -334,9 +336,9 @@ def horizontal_layer(
       x: The input of the horizontal stack, of shape [batch, height, width, features], from the layer before or the
         image. The image comes with one more channel, which is 1 at every pixel and 0 in the padding, so that the
         network can tell padding from black pixels.
-      pre_activation: The sum of all terms of the pre-activation but the product of x and ``pixel``, which this function
-        adds: those of the vertical stack, of the pixels to the left, of the bias, of the condition and, in sampling, in
-        all layers but the first, of the earlier colours.
+      pre_activation: The pre-activation without the product of x and ``pixel``, which this function adds. It is the sum
+        of the terms of the vertical stack, the pixels to the left, the bias and the condition. In sampling, in all
+        layers but the first, it also contains the terms of the earlier colours of the pixel.
       out: The terms of the 1x1 convolution ``layer["out"]`` that are known before this call: its bias and, in sampling,
         what the gated units of earlier colours contribute. This function adds what its own gated units contribute.
       residual: Whether x is added to the output, as in all layers but the first.

@@ -93,10 +93,10 @@ def fit(
     and CPU cores give bit-identical results.
 
     Args:
-      model: None chooses a ``GatedPixelCNN`` with 8 layers of 32 features. It predicts a softmax for up to 32 levels,
-        and for more levels a mixture of 8 logistics with point masses. Its dropout is 0.2 if training takes more than
-        ten epochs, and otherwise 0. For other sizes, pass a ``ModelConfig``, which has the attributes of a network
-        except levels and channels; these follow from the images. A network may be one of this package, a
+      model: None chooses a ``GatedPixelCNN`` with ``layers=8`` and ``features=32``. It predicts a softmax for up to 32
+        levels, and for more levels a mixture of 8 logistics with point masses. Its dropout is 0.2 if training takes
+        more than ten epochs, and otherwise 0. For other sizes, pass a ``ModelConfig``, which has the attributes of a
+        network except levels and channels; these follow from the images. A network may be one of this package, a
         ``ConditionalModel``, or any Linen module from images to logits with the fields ``levels`` and ``channels``.
       images: Integers 0 to ``levels - 1``, or bool, of shape [count, height, width, channels] or, for one channel,
         [count, height, width].
