@@ -13,7 +13,7 @@ if __name__ == "__main__":  # before JAX is imported
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import jax
@@ -283,15 +283,17 @@ def main(
         output.mkdir(parents=True, exist_ok=True)
     if steps:
         variables = train(network, variables, of_steps, size=size, settings=Settings(steps=steps, samples=samples))
-    outcome = [
+    settings = {"steps": steps, "samples_of_a_step": samples * Settings().temperatures, "evaluated": evaluated}
+    result: dict[str, Any] = {"experiment": "ising", "size": size, "seed": seed, **settings}
+    facts = {"image_spec": ImageSpec(size, size // 2, 1, 2), "density": "p(even spins|beta)"}
+    if output is not None:  # before the evaluation, which may be stopped
+        save_pretrained(output, network, variables, result | facts)
+    result["figures"] = [
         figures(estimate(network, variables, key, x, size=size, samples=evaluated), x, size=size)
         for x, key in zip(beta, jax.random.split(of_evaluation, len(beta)), strict=True)
     ]
-    settings = {"steps": steps, "samples_of_a_step": samples * Settings().temperatures, "evaluated": evaluated}
-    result = {"experiment": "ising", "size": size, "seed": seed, **settings, "figures": outcome}
     if output is not None:
-        spec = ImageSpec(size, size // 2, 1, 2)
-        save_pretrained(output, network, variables, result | {"image_spec": spec, "density": "p(even spins|beta)"})
+        save_pretrained(output, network, variables, result | facts)
     print(json.dumps(result))
 
 

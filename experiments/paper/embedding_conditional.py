@@ -141,9 +141,10 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     embeddings, right = np.repeat(places, draws, axis=0), np.repeat(np.arange(count), draws)
     draw = drawer(networks["decoder"], on_one_device(params["decoder"]), splits.spec)
     drawn = draw_in_parts(lambda key, h: draw(key, scaled(h)), keys(config).report, embeddings)
+    seen = len(members.keys() & set(splits.train.labels().tolist()))
     return {
-        "unseen_identities": count,
-        "identities_seen_in_training": len(members.keys() & set(splits.train.labels().tolist())),
+        "unseen_identities": count - seen,
+        "identities_seen_in_training": seen,
         "samples": len(drawn),
         "chance": 1 / count,
         "samples_nearest_to_their_identity": accuracy(place(drawn), right),

@@ -36,8 +36,8 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def on_one_device(tree: Any) -> Any:
-    """Takes one device's copy of replicated arrays."""
-    return jax.tree.map(lambda x: x.addressable_data(0), tree)
+    """Takes one device's copy of replicated arrays; NumPy's stay as they are."""
+    return jax.tree.map(lambda x: x.addressable_data(0) if isinstance(x, jax.Array) else x, tree)
 
 
 def use_all_cores(parts: int = 0, *, processes: int = 1) -> None:

@@ -96,9 +96,11 @@ def information(
             raise InputError(f"clean must have the shape of images, {[*shape]}, got {[*np.shape(clean)]}.")
         noise_nats = noise.entropy(np.reshape(clean, shape))
     to_bits = 1 / (spec.height * spec.width * math.log(2))
-    entropies = np.stack([nats.astype(np.float64), np.asarray(noise_nats, np.float64).sum(axis=(1, 2, 3))]) * to_bits
-    if not np.isfinite(entropies[1]).all():
-        raise InputError("The entropy of the noise is not finite: clean must be, and for Poisson not negative.")
+    noise_nats = np.asarray(noise_nats, np.float64)
+    if noise_nats.shape != shape or not np.isfinite(noise_nats).all():
+        wanted = f"The entropy of the noise must be finite and of shape {[*shape]}"
+        raise InputError(f"{wanted}: clean must be finite, and for Poisson not negative.")
+    entropies = np.stack([nats.astype(np.float64), noise_nats.sum(axis=(1, 2, 3))]) * to_bits
     total, of_noise = entropies.mean(axis=1).tolist()
     return Information(total - of_noise, _interval(entropies[0] - entropies[1]), total, of_noise, len(nats))
 

@@ -52,7 +52,7 @@ class StopRequest:
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Handles a signal in a single process."""
-        self.signal = number
+        self.signal = number if number != signal.SIGALRM else self.signal or number
         if number == signal.SIGALRM:  # raises nothing, or a validation longer than the limit would start again forever
             return
         for sig in SIGNALS:

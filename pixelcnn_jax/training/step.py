@@ -96,7 +96,7 @@ def train_step(
 
         def mean_loss(params: Params) -> Float[Array, ""]:
             losses = experiment.loss(params, part, part_key)
-            if losses.shape[:1] != jax.tree.leaves(part)[0].shape[:1]:
+            if losses.shape != jax.tree.leaves(part)[0].shape[:1]:
                 raise InputError(f"loss must return a value for each image of a batch, got shape {losses.shape}.")
             return jnp.mean(losses)
 

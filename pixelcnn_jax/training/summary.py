@@ -36,8 +36,11 @@ def score_rows(published: Iterable[Any], scored: Mapping[str, Any], shape: tuple
 
 def plain_figures(report: Mapping[Any, Any] | None) -> dict[str, Any]:
     """Converts what ``Recipe.report`` returned to JSON: arrays to lists, NaN and infinity to None, objects to text."""
-    named = {str(name): x for name, x in (report or {}).items()}
-    text = json.dumps(named, default=lambda x: x.tolist() if hasattr(x, "tolist") else str(x))
+
+    def named(x: Any) -> Any:
+        return {str(name): named(y) for name, y in x.items()} if isinstance(x, Mapping) else x
+
+    text = json.dumps(named(report or {}), default=lambda x: x.tolist() if hasattr(x, "tolist") else str(x))
     return dict(json.loads(text, parse_constant=lambda name: None))
 
 

@@ -106,3 +106,14 @@ def test_noiseless_images_are_those_of_the_measured():
     assert information(model, {}, noisy, noise=noise, clean=clean[..., 0]).images == 5
     with pytest.raises(InputError, match=r"clean must have the shape of images, \[5, 1, 2, 1\], got \[4, 1, 2, 1\]"):
         information(model, {}, noisy, noise=noise, clean=clean[:4])
+
+
+def test_noise_has_an_entropy_for_each_sub_pixel():
+    class PerImage:
+        def entropy(self, clean):
+            return np.ones((len(clean), 1, 1, 1))
+
+    model, draw, *_ = SYSTEMS["binary_symmetric"]
+    clean, noisy = draw(np.random.default_rng(0), 5)
+    with pytest.raises(InputError, match=r"entropy of the noise must be finite and of shape \[5, 1, 2, 1\]"):
+        information(model, {}, noisy, noise=PerImage(), clean=clean)

@@ -145,9 +145,15 @@ def test_what_is_prepared_reaches_the_experiment_the_report_and_the_model(tmp_pa
 
 
 def test_figures_of_any_kind_are_plain_numbers_in_the_result(tmp_path):
-    kinds = {"a": np.float32(0.5), "b": np.bool_(True), "c": jnp.ones(2, jnp.bfloat16), 4: np.int64(2), "e": {"f": 1j}}
+    kinds = {
+        "a": np.float32(0.5),
+        "b": np.bool_(True),
+        "c": jnp.ones(2, jnp.bfloat16),
+        4: np.int64(2),
+        "e": {np.int64(5): 1j},
+    }
     recipe = tiny()[1]._replace(report=lambda *_: kinds | {"nan": jnp.float32(jnp.nan), "inf": -np.inf})
-    expected = {"a": 0.5, "b": True, "c": [1.0, 1.0], "4": 2, "e": {"f": "1j"}, "nan": None, "inf": None}
+    expected = {"a": 0.5, "b": True, "c": [1.0, 1.0], "4": 2, "e": {"5": "1j"}, "nan": None, "inf": None}
     assert run(tmp_path, recipe=recipe, train__steps=1)["report"] == expected
     assert json.loads((tmp_path / "result.json").read_text())["report"] == expected
     assert plain_figures(None) == {}

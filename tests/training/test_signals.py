@@ -103,3 +103,10 @@ def test_a_run_in_slices_of_time_ends_with_the_same_bits(tmp_path, whole):
     assert checkpoints(tmp_path)[-1] < 12
     run(tmp_path, train__seconds=1e3)
     assert_same_bits(tmp_path, whole)
+
+
+def test_a_time_limit_after_a_signal_leaves_its_status():
+    with stop_requests(seconds=100.0) as stop:
+        for number in (signal.SIGTERM, signal.SIGALRM):
+            signal.raise_signal(number)
+        assert stop.signal == signal.SIGTERM

@@ -99,9 +99,10 @@ def test_every_microbatch_and_every_step_has_noise_of_its_own():
         np.testing.assert_allclose(state.params["x"], expected, rtol=1e-5)
 
 
-def test_a_loss_has_a_value_for_each_image():
-    step = compiled(toy(lambda params, batch, key: params["x"]), optax.sgd(1.0))
-    with pytest.raises(InputError, match=r"loss must return a value for each image of a batch, got shape \(\)"):
+@pytest.mark.parametrize("shape", [(), (1,), (2, 1)])
+def test_a_loss_has_a_value_for_each_image(shape):
+    step = compiled(toy(lambda params, batch, key: jnp.broadcast_to(params["x"], shape)), optax.sgd(1.0))
+    with pytest.raises(InputError, match="loss must return a value for each image of a batch, got shape"):
         step(init_state(toy(linear), optax.sgd(1.0), KEY), numbers(1, 2), KEY)
 
 
