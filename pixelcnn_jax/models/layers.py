@@ -34,7 +34,8 @@ For the docstrings you need to know:
   one axis of length 2 * features.
 - ``left`` and ``pixel`` are parts of one kernel, which ``GatedPixelCNN.parameter_shapes`` declares and
   ``models.colours.mask_params`` cuts in two. The features are divided into groups, one for each colour. ``mask_params``
-  also masks ``pixel`` and ``out``. Of the colours of its own pixel, a group therefore reads only those before its own.
+  also masks ``pixel`` and ``out``. Within its own pixel, a group therefore reads only the colours that come before its
+  colour.
 """
 
 import math

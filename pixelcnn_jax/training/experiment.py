@@ -35,7 +35,7 @@ class Experiment(NamedTuple):
       sample: Draws a grid of pictures, ``sample(params, key, source) -> images [rows, columns, height, width,
         channels]``; the source is what ``Recipe.picture_source`` returned.
       networks: The network, or a dict of networks by the names in the variables. Of the collections of a Linen module,
-        only "params" is trained.
+        only "params" is trained; variables without this collection are all trained.
       measure: The name of the loss: "bits_per_dim" for the negative log-likelihood of all sub-pixels, which ``loss``
         returns in nats and the reports convert, "nats" for that of only some of the sub-pixels, and any other name for
         another loss.

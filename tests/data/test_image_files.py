@@ -141,7 +141,6 @@ REJECTED = {
     "a.npy": (np.save, COUNTS + 0.5, {}, "float64 .*not integers"),
     "large.npy": (np.save, np.array([[3, 65536]]), {}, "to 65536"),
     "axes.npy": (np.save, COUNTS[None, None], {}, "its shape"),
-    "colour.npy": (np.save, np.zeros((5, 6, 3), np.uint8), {}, r"its shape is \[5, 6, 3\]"),
     "gzip.fits": (Path.write_bytes, gzip.compress(b"SIMPLE  ="), {}, "it is compressed"),
     "pickled.npy": (np.save, np.array([[{}]]), {}, "objects"),
     "scaled.fits": (scaled, COUNTS.astype(int), {"keyword": "BSCALE", "value": 2.0}, "float64 .*not integers"),
@@ -168,6 +167,12 @@ def test_what_cannot_be_read_exactly_is_rejected(tmp_path, name):
     for read in (partial(decode, colour=None), partial(read_image, channels=1)):
         with pytest.raises(InputError, match=f"{name} .*{match}"):
             read(tmp_path / name)
+
+
+def test_an_array_of_an_image_in_colour_is_no_stack(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((5, 6, 3), np.uint8))
+    with pytest.raises(InputError, match=r"a\.npy cannot be read, its shape is \[5, 6, 3\]"):
+        images_in(tmp_path / "a.npy")
 
 
 def test_counts_and_8_bits_are_not_mixed(tmp_path):

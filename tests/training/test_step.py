@@ -57,6 +57,7 @@ def test_steps_and_averages_of_known_size(devices, microbatch_size):
     expected = [[0, -7.5, first], [-56.25, -15, second], [-112.5, -22.5, 0.15 * second + 0.85 * -22.5]]
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
     assert int(state.step) == 3
+    assert state.params["x"].dtype == state.ema["x"].dtype == jnp.float32
 
 
 @pytest.mark.parametrize(
