@@ -20,11 +20,14 @@ reads the features at the pixel's own position, masked so that only the earlier 
 Training and sampling share the functions that compute a layer. Training calls them with whole images, sampling calls
 them with one row or one pixel at a time. A vertical convolution therefore has an argument ``memory``, the rows above
 its input. They are zero for a whole image and for the first row of a sample; later in sampling, they are the rows that
-earlier calls of the layer have read. The sampler of a Gated PixelCNN replaces three functions. In place of
-``shift_down``, it passes the row above to the vertical stack. In place of ``horizontal_conv``, which pads each row, it
-keeps the columns to the left of the current pixel, and calls ``horizontal_conv_valid`` on these. In place of
-``horizontal_rows``, it calls ``horizontal_layer`` for one pixel and colour. Between some layers, a network may also
-apply ``models.attention`` to the vertical stack.
+earlier calls of the layer have read. Three functions serve only whole images; the sampler has something else instead:
+
+- For ``shift_down``: the vertical stack gets the row above the current one.
+- For ``horizontal_conv``, which pads each row: ``horizontal_conv_valid`` gets the pixels to the left of the current
+  one, which the sampler keeps.
+- For ``horizontal_rows``: ``horizontal_layer`` is called for one pixel and one colour at a time.
+
+Between some layers, a network may also apply ``models.attention`` to the vertical stack.
 
 For the docstrings you need to know:
 
