@@ -20,8 +20,8 @@ Nats = TypeVar("Nats", Array, np.ndarray, float)
 
 def log_probs(model: nn.Module, variables: Variables, images: Images, condition: Condition, **options: Any) -> LogProbs:
     """Computes the log-probability of each sub-pixel, in nats, for any module; ``options`` go to its call."""
-    kind: Any = type(model)
-    if isinstance(model, Network) and (kind.__call__ is Network.__call__ or kind.log_probs is not Network.log_probs):
+    defining = next((kind for kind in type(model).__mro__ if {"__call__", "log_probs"} & vars(kind).keys()), object)
+    if isinstance(model, Network) and "log_probs" in vars(defining):
         return cast(Array, model.apply(variables, images, condition, method="log_probs", **options))
     return log_probs_of(logits_of(model, variables, images, condition, **options), images)
 
@@ -93,7 +93,8 @@ def nll(
         a network of this package receives them as one-hot vectors, and your own network as int32. For a
         ``ConditionalModel``, pass what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
-      key: PRNG key of the dropout; None, the default, disables it.
+      key: PRNG key of the dropout; None, the default, disables it. A network of your own has dropout only if its call
+        takes ``deterministic``.
       mask: A bool array [batch, height, width, channels], of which any axis may have length 1, true at the sub-pixels
         whose terms are summed; the other sub-pixels still condition later ones. None sums over all.
 

@@ -1,5 +1,6 @@
 """Trained models on disk: safetensors weights and a JSON card."""
 
+import dataclasses
 import difflib
 import glob
 import hashlib
@@ -129,7 +130,7 @@ def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Reads variables and card without building the networks.
 
     Raises:
-      InputError: model not found, damaged or not finite.
+      InputError: model not found, damaged or NaN.
     """
     content, card = read_content(*find_model(name))
     try:
@@ -137,8 +138,8 @@ def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
         variables = flax.traverse_util.unflatten_dict(flat, sep=".")
     except Exception as error:  # safetensors and JAX raise many kinds
         raise InputError(f"{name} holds no arrays that can be read: {first_line(error):.300}") from None
-    if not all(np.isfinite(np.asarray(x)).all() for x in flat.values()):
-        raise InputError(f"{name} holds parameters that are NaN or infinite: the run that wrote it has diverged.")
+    if any(np.isnan(np.asarray(x)).any() for x in flat.values()):
+        raise InputError(f"{name} holds parameters that are NaN: the run that wrote it has diverged.")
     return variables, card
 
 
@@ -195,10 +196,10 @@ def save_pretrained(
     file, card = _file_in(Path(path).expanduser()), dict(card or {})
     if image_shape is not None and isinstance(model, nn.Module):
         height, width = image_shape
-        card.setdefault("image_spec", ImageSpec(height, width, model.channels, model.levels, classes))
+        card.setdefault("image_spec", ImageSpec(height, width, model.channels, model.levels))
     if "image_spec" not in card:
         raise InputError('Pass image_shape=(height, width), or a card with an "image_spec".')
-    spec: ImageSpec = card["image_spec"]
+    spec: ImageSpec = dataclasses.replace(card["image_spec"], **{"classes": classes} if classes else {})
     if "density" not in card and not isinstance(model, Mapping):
         card["density"] = _density(model, variables, spec, classes)
     arrays = flax.traverse_util.flatten_dict(jax.device_get(flax.core.unfreeze(dict(variables))))

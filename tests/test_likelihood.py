@@ -9,6 +9,7 @@ from proofs import random_images, randomised
 
 from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, check_causal, log_prob
 from pixelcnn_jax.likelihood import nll
+from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 GREY = GatedPixelCNN(levels=2, features=8, layers=1)
@@ -55,11 +56,32 @@ class Cooler(GatedPixelCNN):
         return super().__call__(images, h, s, **options) / 2
 
 
-def test_a_call_of_ones_own_is_what_is_scored():
-    network, images = Cooler(levels=3, features=4, layers=1), np.ones((1, 3, 4, 1), int)
-    variables = randomised(network.init(jax.random.key(0), images))
-    each = jax.nn.log_softmax(network.apply(variables, images))[..., 1]
-    np.testing.assert_allclose(log_prob(network, variables, images), each.sum(axis=(1, 2, 3)), rtol=1e-5)
+class Traced(GatedPixelCNN):
+    """A network of a user with log-probabilities of its own."""
+
+    def log_probs(self, *arguments, **options):
+        return super().log_probs(*arguments, **options)
+
+
+class CoolerTraced(Cooler, Traced):
+    """A network whose call is defined later than its log-probabilities."""
+
+
+class CoolerConditional(ConditionalModel):
+    """A conditional model whose call is a user's."""
+
+    def __call__(self, images, h=None, **options):
+        return super().__call__(images, h, **options) / 2
+
+
+@pytest.mark.parametrize("kind", [Cooler, CoolerTraced, CoolerConditional])
+def test_a_call_of_ones_own_is_what_is_scored(kind):
+    network = (GatedPixelCNN if kind is CoolerConditional else kind)(levels=3, features=4, layers=1)
+    model = kind(network, ConstantCondition(2, 1)) if kind is CoolerConditional else network
+    images = np.ones((1, 3, 4, 1), int)
+    variables = randomised(model.init(jax.random.key(0), images))
+    each = jax.nn.log_softmax(model.apply(variables, images))[..., 1]
+    np.testing.assert_allclose(log_prob(model, variables, images), each.sum(axis=(1, 2, 3)), rtol=1e-5)
 
 
 def test_grey_images_of_three_axes_are_of_one_channel():

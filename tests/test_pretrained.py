@@ -87,9 +87,10 @@ def test_float64_stays_float64(tmp_path):
 def test_h_is_a_label_only_if_that_is_said(name, tmp_path):
     model, init = MODELS.get(name, (Table(), lambda key: {}))
     for classes, density in ((None, "p(x|h)"), (5, "p(x|y)")):
-        save_pretrained(tmp_path, model, init(jax.random.key(0)), image_shape=(4, 4), classes=classes)
-        card = read_card(tmp_path)
-        assert (card["density"], card["image_spec"].classes) == (density, classes)
+        for image in ({"image_shape": (4, 4)}, {"card": {"image_spec": replace(SPEC, classes=None)}}):
+            save_pretrained(tmp_path, model, init(jax.random.key(0)), **image, classes=classes)
+            card = read_card(tmp_path)
+            assert (card["density"], card["image_spec"].classes) == (density, classes)
     save_pretrained(tmp_path, model, init(jax.random.key(0)), {"image_spec": replace(SPEC, classes=7)})
     assert read_card(tmp_path)["density"] == "p(x|h)"  # a data set of seven classes
 

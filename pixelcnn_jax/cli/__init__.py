@@ -4,6 +4,9 @@ Each command has a file; read ``command.py`` first, then ``options.py`` and ``pi
 back), which they share. Imports everything in the library; nothing in the library imports it.
 """
 
+import os
+import sys
+
 from pixelcnn_jax.foundation.interruption import end_in_one_line
 
 
@@ -12,4 +15,10 @@ def main() -> None:
     end_in_one_line("Interrupted.")
     from pixelcnn_jax.cli import command  # imports JAX
 
-    command.main(prog_name="pixelcnn")
+    try:
+        command.main(prog_name="pixelcnn")
+    except SystemExit as ended:
+        if isinstance(ended.code, int) and ended.code > 128:  # by a signal; threads may still compute
+            sys.stdout.flush()
+            os._exit(ended.code)
+        raise

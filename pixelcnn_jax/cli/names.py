@@ -34,7 +34,7 @@ def check_names(names: Iterable[Any]) -> None:
     counts = Counter(names)
     for name, count in counts.items():
         if count > 1 or not is_safe(name) or any(str(folder) in counts for folder in PurePosixPath(name).parents):
-            raise InputError(f"The file name {name:.100} is unsafe or not unique; rename it.")
+            raise InputError(f"The file name {name:.100} is unsafe or not unique: rename it, or use a file at a time.")
 
 
 def is_safe(name: str) -> bool:

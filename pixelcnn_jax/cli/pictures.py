@@ -100,7 +100,7 @@ def stored_name(name: str) -> str:
     """Names an image as it is written: .npy if it was in such a file, else .png."""
     path = Path(name)
     if path.parent.suffix.lower() == ".npy" and path.name.isdecimal():
-        return f"{name}.npy"
+        return f"{path.parent.with_suffix('.npy').as_posix()}/{path.name}.npy"
     return path.with_suffix(".npy" if path.suffix.lower() == ".npy" else ".png").as_posix()
 
 

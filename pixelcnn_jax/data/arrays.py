@@ -68,6 +68,8 @@ def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int
     try:
         with np.load(path) as file:
             names = [name.removesuffix("_image") for name in file.files if name.endswith("_image")]
+            if not names:
+                raise ValueError(f"it has {', '.join(file.files) or 'none'}")
             of_labels = [f"{name}_label" for name in names if labels or split.feature]
             arrays = {name: file[name] for name in (f"{split.name}_image", *of_labels) if name in file.files}
     except Exception as error:  # NumPy raises several types for files of a different format

@@ -109,7 +109,7 @@ def read_image(path: pathlib.Path, *, channels: int) -> Pixels:
         if image.mode not in modes or "transparency" in image.info:
             choices = " or ".join(modes[:2])
             raise InputError(f"{path} must be of mode {choices} without transparency, got {image.mode}: convert it.")
-        if image.format == "MPO" or image.getexif().get(0x0112, 1) != 1:
+        if image.format == "MPO" or image.getexif().get(0x0112, 1) not in (0, 1):
             raise InputError(f"{path} holds previews or a rotation, which would be lost: convert it.")
         if image.mode in COUNTS:
             return counts_of(np.asarray(image))[..., None]
@@ -159,4 +159,7 @@ def _loses(image: PIL.Image.Image) -> bool:
             return True
         if decoder in ("ppm", "ppm_plain") and rest and rest[0] > 255:  # the largest value that the file may hold
             return True
+    # Pillow reads an image of separate planes as 8 bits, with black as zero.
+    if tags.get(284) == 2 and (tags.get(262) == 0 or max(tags.get(258, (1,))) > 8):
+        return True
     return image.mode[0] in "IF" or {*tags.get(339, (1,))} != {1}  # the format of samples is other than unsigned

@@ -28,7 +28,9 @@ def read_measurement(file: pathlib.Path, index: int | None) -> PIL.Image.Image:
         image = values[index]
     is_colour = values.ndim == 3 and values.shape[2] < 5
     if is_colour or image.ndim != 2 or not 0 < image.size <= MAX_PIXELS:
-        raise ValueError(f"its shape is {[*values.shape]}, not that of grey images of at most {MAX_PIXELS:,} pixels")
+        of_stack = "and those of a stack are called FILE/0, FILE/1 and so on"
+        most = f"but grey images have two axes and at most {MAX_PIXELS:,} pixels"
+        raise ValueError(f"its shape is {[*values.shape]}, {most}, {of_stack}")
     picture = PIL.Image.fromarray(counts_of(image))
     picture.info["images"] = len(values) if values.ndim == 3 else None
     return picture
@@ -60,7 +62,8 @@ def _read_dicom(file: pathlib.Path) -> Any:
     if syntax.is_encapsulated or syntax.is_deflated:
         raise ValueError("it is compressed")
     content = pydicom.dcmread(file)
-    if content.SamplesPerPixel != 1 or float(content.get("RescaleSlope", 1) or 1) != 1:
+    slopes = [x.value for x in content.iterall() if x.keyword == "RescaleSlope"]  # of all frames, or of each
+    if "MONOCHROME" not in content.PhotometricInterpretation or any(float(x or 1) != 1 for x in slopes):
         raise ValueError("it is in colour, or rescaled by a slope")
     return content.pixel_array
 

@@ -47,8 +47,8 @@ class Network(nn.Module):
       point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
         images with plain black or white areas.
       dtype: Type of the operands of matrix products, "float32" (the default), "bfloat16", "float16" or "float64".
-        Logits are float32 at least. A network in bfloat16 can distinguish at most 512 levels (without
-        ``code_features``).
+        Logits are float32 at least. Without ``code_features``, a network can distinguish at most 512 levels in
+        bfloat16, and 4,097 in float16.
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
     """
 
@@ -100,7 +100,7 @@ class Network(nn.Module):
 
         Returns:
           Unnormalised log-probabilities of the levels, float32 at least, of shape [batch, height, width, channels,
-          levels].
+          levels]. Those of a mixture are cut off at -87, without a gradient: train and score it by ``log_probs``.
 
         Raises:
           InputError: If images, h or s do not fit the network.

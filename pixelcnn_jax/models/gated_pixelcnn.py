@@ -53,8 +53,8 @@ class GatedPixelCNN(Network):
       point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
         images with plain black or white areas.
       dtype: Type of the operands of matrix products, "float32" (the default), "bfloat16", "float16" or "float64".
-        Logits are float32 at least. A network in bfloat16 can distinguish at most 512 levels (without
-        ``code_features``).
+        Logits are float32 at least. Without ``code_features``, a network can distinguish at most 512 levels in
+        bfloat16, and 4,097 in float16.
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
       attention: Number of layers between two attentions of the vertical stack, less than ``layers``. Each pixel then
         reads all pixels of its row and of the 31 rows above, which widens the context beyond the filters

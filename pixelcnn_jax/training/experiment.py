@@ -66,7 +66,7 @@ class Recipe(NamedTuple):
         what ``prepare`` returned, or None if only the shapes of the variables are needed.
       check: Checks config and data before training, ``check(config, splits) -> None``, and raises InputError.
       prepare: Fits variables that training does not change, such as the codebook of a quantiser,
-        ``prepare(config, splits) -> prepared``.
+        ``prepare(config, splits) -> prepared``, a dict by names that ``init`` does not use.
       picture_source: Chooses what the pictures of the experiment start from, such as images to reconstruct,
         ``picture_source(config, splits) -> source``.
       report: Computes figures of the trained model, ``report(config, experiment, splits, params) -> figures``. It

@@ -122,8 +122,8 @@ def fit(
       eval_every: Number of steps between validations; None takes a tenth of ``steps``, at least 1.
       workdir: Folder for checkpoints, records and the best model, which ``load_pretrained(workdir)`` loads. If the call
         is interrupted, an identical one resumes it, with bit-identical results on the same machine with the same number
-        of cores. Needs the extra ``train`` (``pip install -e '.[train]'`` in a checkout), and Linux or macOS. None
-        keeps nothing on disk.
+        of cores. The code of a network of your own is not compared: if you change it, choose a new folder. Needs the
+        extra ``train`` (``pip install -e '.[train]'`` in a checkout), and Linux or macOS. None keeps nothing on disk.
       progress: Whether to show progress, in a terminal or a notebook. Elsewhere no progress is printed, but
         the file metrics.jsonl in ``workdir`` has the records so far.
 
@@ -150,7 +150,7 @@ def fit(
         require("orbax", extra="train", what="workdir")
     images = np.asarray(as_array(images))
     levels = _levels(images, levels, getattr(model, "levels", None))
-    channels: Any = getattr(model, "channels", None) or channels_of(images)
+    channels: Any = model.channels if isinstance(model, nn.Module) else channels_of(images)
     pixels = np.asarray(as_images(images, channels=channels, levels=levels))
     seed = int(jax.random.bits(jax.random.key(0) if key is None else key, dtype=jnp.uint32))
     held_out = _held_out(validation, len(images), seed)
@@ -171,7 +171,8 @@ def fit(
     interval = tenth if eval_every is None else eval_every
     identity |= {"model": json.dumps(describe(network, defaults=False)), "key": seed, "eval_every": int(interval)}
     train = dict(steps=steps, batch_size=batch_size, microbatch_size=microbatch_size, ema_decay=ema_decay)
-    train |= dict(eval_every=interval, checkpoint_every=interval, log_every=max(1, tenth // 4))
+    train |= dict(eval_every=interval, checkpoint_every=min(interval, tenth), log_every=max(1, tenth // 4))
+    train |= dict(eval_batch_size=min(64, 4 * batch_size))
     fields = {
         "experiment": "fit",
         "seed": seed,

@@ -96,14 +96,14 @@ class Loop:
                     self.take(step, batch)
                     if self.is_due(step, settings.log_every):
                         self.log(step)
-                    if self.is_due(step, settings.eval_every):
-                        self.validate(step, stop)
-                    if stop.reached(step):
-                        raise StopNow
                     if self.is_due(step, settings.checkpoint_every):
                         self.check_skipped(step, skipped := int(self.state.skipped))
                         if not skipped:
                             self.save(step)
+                    if self.is_due(step, settings.eval_every):
+                        self.validate(step, stop)
+                    if stop.reached(step):
+                        raise StopNow
                 with stop.may_raise():  # last chance to stop before scoring
                     self.report(self.metrics)
             except StopNow:
@@ -174,7 +174,7 @@ class Loop:
             # No checkpoint since then is of use: its parameters, unchanged, have no finite gradient.
             self.checkpoints.discard_from(step - skipped)
             raise InputError(
-                f"The gradient was not finite in {skipped} steps up to {step}; the last checkpoint is good: {REMEDY}"
+                f"The gradient was not finite in {skipped} steps up to {step}; earlier checkpoints are good: {REMEDY}"
             )
 
     def save(self, step: int) -> None:

@@ -90,8 +90,8 @@ def muon_axes(networks: Any) -> Callable[[Params], Any]:
 def update_ema(average: Any, params: Any, step: Int[Array, ""], *, decay: float) -> Any:
     """Updates the exponential moving average, which is shorter early on."""
     kept = jnp.minimum(decay, (1 + step) / (10 + step))
-    # In this form a constant parameter keeps its average to the bit.
-    return jax.tree.map(lambda old, new: old + (1 - kept) * (new - old), average, params)
+    # In this form a constant parameter keeps its average to the bit, even if it is infinite.
+    return jax.tree.map(lambda old, new: jnp.where(new == old, old, old + (1 - kept) * (new - old)), average, params)
 
 
 def at_step(state: Any, step: Int[Array, ""]) -> Any:

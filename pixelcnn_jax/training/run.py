@@ -69,6 +69,7 @@ def train(
         prepared = prepare_once(workdir, splits.spec, lambda: recipe.prepare(config, splits))
         in_float32 = replace(config, model=replace(config.model, dtype="float32"))
         experiment = recipe.make_experiment(in_float32, splits.spec, prepared)
+        dict(**jax.eval_shape(experiment.init, keys(config).init), **prepared)  # raises an error for a name in both
         in_training = experiment
         if config.model.dtype != "float32":
             in_training = experiment._replace(loss=recipe.make_experiment(config, splits.spec, prepared).loss)

@@ -96,8 +96,9 @@ def train_step(
 
         def mean_loss(params: Params) -> Float[Array, ""]:
             losses = experiment.loss(params, part, part_key)
-            if losses.shape != jax.tree.leaves(part)[0].shape[:1]:
-                raise InputError(f"loss must return a value for each image of a batch, got shape {losses.shape}.")
+            shapes = {losses.shape, jax.eval_shape(experiment.loss, params, part, None).shape}  # in validation
+            if shapes != {jax.tree.leaves(part)[0].shape[:1]}:
+                raise InputError(f"loss must return a value for each image of a batch, got shapes {shapes}.")
             return jnp.mean(losses)
 
         return jax.value_and_grad(mean_loss)(params)

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import struct
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -333,3 +334,13 @@ def test_a_machine_that_rounds_is_refused(small, monkeypatch):
         compress(model, variables, images, verify=False)
     groups.products_are_exact.cache_clear()
     jax.clear_caches()
+
+
+def test_an_interrupted_call_does_not_wait_for_its_threads():
+    interrupted = threading.Event()
+    results = groups._in_pairs(lambda waits: interrupted.wait(60) if waits else None, [False, True])
+    next(results)
+    start = time.monotonic()
+    results.close()
+    assert time.monotonic() - start < 30
+    interrupted.set()

@@ -96,9 +96,11 @@ def test_labels_that_are_none_matter_only_where_they_are_used(tmp_path, labels):
 def test_refusals_of_files(tmp_path):
     np.savez(tmp_path / "ramps.npz", train_image=ramp(8))
     (tmp_path / "text.npz").write_text("no arrays")
+    np.savez(tmp_path / "other.npz", x_train=ramp(8))
     for name, split, labels, match in (
         ("nowhere.npz", "train", False, "data_dir"),
         ("text.npz", "train", False, "data_dir"),
+        ("other.npz", "train", False, "it has x_train"),
         ("ramps.npz", "test", False, '"test"'),
         ("ramps.npz", "train", True, "train_label"),
         ("ramps.npz", "train where label is 1", False, "label"),

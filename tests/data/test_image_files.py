@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import pydicom
 import pytest
 from astropy.io import fits
 from image_helpers import pillow, ramp
@@ -67,15 +68,16 @@ def test_images_of_too_many_pixels_are_refused_before_they_are_decoded(tmp_path,
         read(tmp_path / "a.png")
 
 
-def sideways(folder):
+def sideways(folder, orientation=6):  # turn clockwise
     exif = PIL.Image.Exif()
-    exif[0x0112] = 6  # orientation: turn clockwise
+    exif[0x0112] = orientation
     pillow(ramp(1)[0]).save(folder / "a.png", exif=exif)
     return folder / "a.png"
 
 
 def test_photographs_taken_sideways_are_turned(tmp_path):
     assert np.array_equal(decode(sideways(tmp_path), colour=False), np.rot90(ramp(1)[0], -1))
+    assert np.array_equal(read_image(sideways(tmp_path, 0), channels=1), ramp(1)[0])  # of unknown orientation
     pillow(ramp(1)[0]).save(tmp_path / "a.tif", tiffinfo={0x0112: 6})  # whose pixels Pillow would map
     assert np.array_equal(decode(tmp_path / "a.tif", colour=False), np.rot90(ramp(1)[0], -1))
 
@@ -137,6 +139,13 @@ def test_counts_are_read_exactly(tmp_path, name):
 
 # Pillow would hand it to Ghostscript, whatever the file is called.
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 5\n%%EndComments\nshowpage\n"
+SLOPE = pydicom.Dataset()
+SLOPE.RescaleSlope = 2
+# A TIFF of 2x1 pixels, in planes of red, green and blue of 16 bits each.
+TAGS = [(256, 3, 1, 2), (257, 3, 1, 1), (258, 3, 3, 122), (262, 3, 1, 2), (273, 4, 3, 128), (277, 3, 1, 3)]
+TAGS += [(278, 3, 1, 1), (279, 4, 3, 140), (284, 3, 1, 2)]
+PLANES = struct.pack("<2sHIH", b"II", 42, 8, len(TAGS)) + b"".join(struct.pack("<HHII", *tag) for tag in TAGS)
+PLANES += struct.pack("<I3H6I6H", 0, 16, 16, 16, 152, 156, 160, 4, 4, 4, *range(0, 60000, 10000))
 REJECTED = {
     "a.npy": (np.save, COUNTS + 0.5, {}, "float64 .*not integers"),
     "large.npy": (np.save, np.array([[3, 65536]]), {}, "to 65536"),
@@ -146,10 +155,13 @@ REJECTED = {
     "scaled.fits": (scaled, COUNTS.astype(int), {"keyword": "BSCALE", "value": 2.0}, "float64 .*not integers"),
     "blank.fits": (scaled, COUNTS.astype(int), {"keyword": "BLANK", "value": 300}, "not integers"),
     "slope.dcm": (dicom, COUNTS, {"RescaleSlope": 2}, "slope"),
+    "frames.dcm": (dicom, COUNTS, {"SharedFunctionalGroupsSequence": [SLOPE]}, "slope"),
+    "palette.dcm": (dicom, COUNTS, {"PhotometricInterpretation": "PALETTE COLOR"}, "in colour"),
     "rle.dcm": (dicom, COUNTS, {"compressed": True}, "compressed"),
     "negative.tif": (by_pillow, COUNTS, {"tiffinfo": {339: 2}}, "from -1"),  # signed, and 65535 are the bits of -1
     "signed8.tif": (by_pillow, COUNTS.astype(np.uint8), {"tiffinfo": {339: 2}}, "without a sign"),
     "white.tif": (by_pillow, COUNTS, {"tiffinfo": {262: 0}}, "not grey"),
+    "planes.tif": (Path.write_bytes, PLANES, {}, "8 bits"),
     "float.tif": (by_pillow, COUNTS.astype(np.float32), {}, "8 bits"),
     "colours.png": (Path.write_bytes, png_of(6, 4, 16, 2, (b"\0" + b"\1\2" * 3 * 6) * 4), {}, "8 bits"),
     "plain.ppm": (Path.write_bytes, b"P3 6 4 65535 " + 72 * b"300 ", {}, "8 bits"),

@@ -142,6 +142,8 @@ def test_what_is_prepared_reaches_the_experiment_the_report_and_the_model(tmp_pa
         np.testing.assert_array_equal(prepared["quantiser"]["codes"], [0, 1, 2])
     assert seen["source"] == "source"
     assert result["report"] == {"figure": 1.5}
+    with pytest.raises(TypeError, match="params"):
+        run(tmp_path / "same", recipe=recipe._replace(prepare=lambda *_: {"params": {"x": np.zeros(1)}}))
 
 
 def test_figures_of_any_kind_are_plain_numbers_in_the_result(tmp_path):

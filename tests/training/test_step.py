@@ -87,7 +87,7 @@ def test_microbatches_and_devices_share_the_step_and_sum_its_gradient_once(dropo
 
 def test_every_microbatch_and_every_step_has_noise_of_its_own():
     def noisy(params, batch, key):
-        return params["x"] * jax.random.normal(key, (len(batch["image"]),))
+        return params["x"] * jax.random.normal(KEY if key is None else key, (len(batch["image"]),))
 
     optimizer = optax.sgd(1.0)
     state, expected = init_state(toy(noisy), optimizer, KEY), 0.0
@@ -100,9 +100,10 @@ def test_every_microbatch_and_every_step_has_noise_of_its_own():
         np.testing.assert_allclose(state.params["x"], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (2, 1)])
-def test_a_loss_has_a_value_for_each_image(shape):
-    step = compiled(toy(lambda params, batch, key: jnp.broadcast_to(params["x"], shape)), optax.sgd(1.0))
+@pytest.mark.parametrize("shapes", [[(), ()], [(1,), (1,)], [(2, 1), (2, 1)], [(2,), (2, 3)]])
+def test_a_loss_has_a_value_for_each_image_in_training_and_in_evaluation(shapes):
+    loss = toy(lambda params, batch, key: jnp.broadcast_to(params["x"], shapes[key is None]))
+    step = compiled(loss, optax.sgd(1.0))
     with pytest.raises(InputError, match="loss must return a value for each image of a batch, got shape"):
         step(init_state(toy(linear), optax.sgd(1.0), KEY), numbers(1, 2), KEY)
 

@@ -183,7 +183,7 @@ def apply_conditioner(
     variables = jax.tree.map(as_array, variables)
     dtype = condition_dtype(model)
     h, s = (x if x is None else as_rows(name, x, shape[0], dtype) for name, x in (("h", h), ("s", s)))
-    if isinstance(model, ConditionalModel):
+    if isinstance(model, ConditionalModel) and type(model).__call__ is ConditionalModel.__call__:
         if s is not None:
             raise InputError("s must be left out: this model makes its own map from h.")
         condition = cast(Condition, model.apply(variables, h, shape[0], method="condition", rngs=rngs))

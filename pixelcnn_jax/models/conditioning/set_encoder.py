@@ -52,7 +52,8 @@ class SetEncoder(nn.Module):
             )
         if len(self.features) != 2 or self.features[1] % self.heads:
             raise InputError(f"features must be two numbers, the second a multiple of heads, got {self.features}.")
-        check_values(jnp.maximum(examples, 0), self.levels, name="h")
+        is_absent = (examples == ABSENT).all((2, 3, 4), keepdims=True)
+        check_values(jnp.where(is_absent, 0, examples), self.levels, name="h")
         (batch, count), image, size = examples.shape[:2], examples.shape[2:], self.features[1]
         x = intensities(jnp.maximum(examples, 0), self.levels).reshape(-1, *image)
         x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=1)  # distinguishes padding
@@ -75,7 +76,7 @@ class SetEncoder(nn.Module):
             nn.Dense(size, name=name)(of).reshape(*of.shape[:2], *split)
             for name, of in (("query", queries), ("key", seen), ("value", seen))
         )
-        present = jnp.repeat(examples[:, :, 0, 0, 0] >= 0, places, axis=1, total_repeat_length=count * places)
+        present = jnp.repeat(~is_absent[:, :, 0, 0, 0], places, axis=1, total_repeat_length=count * places)
         attended = jax.nn.dot_product_attention(
             jnp.broadcast_to(query, (batch, *query.shape[1:])),
             key,

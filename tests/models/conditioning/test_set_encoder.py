@@ -48,6 +48,7 @@ def test_an_absent_example_counts_as_left_out():
         (SETS[:, :, :9], "at most 9 images"),
         (255 * SETS, "h must hold integers 0 to 1"),
         (SETS / 2, "h must hold integers"),
+        (SETS.at[0, 0, 0, 0].set(-1), "h must hold integers 0 to 1"),
     ],
 )
 def test_what_is_no_set_of_examples_is_refused(examples, named):
