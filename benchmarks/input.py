@@ -22,10 +22,11 @@ from configs import cifar10_full
 from experiments.paper import unconditional
 from pixelcnn_jax.data.batches import training_batches
 from pixelcnn_jax.data.dataset import Dataset
-from pixelcnn_jax.data.loading import from_array, load
+from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.data.source import read_ahead
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch, use_all_cores, wait_for_older
 from pixelcnn_jax.foundation.user_command import UserCommand
+from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.config import parse_config
 
 
@@ -33,7 +34,7 @@ def load_images(data_dir: str | None) -> Dataset:
     if data_dir:
         return load("cifar10", "train[:45000]", data_dir=data_dir)
     random = np.random.default_rng(0).integers(0, 256, (5_000, 32, 32, 3)).astype(np.uint8)
-    return from_array(random, levels=256, description="random images")
+    return Dataset(lambda row: {"image": random[row]}, len(random), ImageSpec(32, 32, 3, 256), "random images")
 
 
 @click.command(cls=UserCommand, help=__doc__)

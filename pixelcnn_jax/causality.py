@@ -58,11 +58,9 @@ def check_causal(
     if has_nan:
         raise InputError("model has logits that are NaN or infinite: nothing can be said of what they depend on.")
     if leaks.any():
-        source, target = np.argwhere(leaks)[0]
-        names = [tuple(map(int, np.unravel_index(index, images.shape[1:]))) for index in (target, source)]
-        raise InputError(
-            f"model is not causal: the logits of sub-pixel {names[0]} (row, column, channel) depend on {names[1]}."
-        )
+        source, target = (tuple(map(int, np.unravel_index(x, images.shape[1:]))) for x in np.argwhere(leaks)[0])
+        of_target = f"the logits of sub-pixel {target} (row, column, channel)"
+        raise InputError(f"model is not causal: {of_target} depend on {source}.")
 
 
 @jax.jit(static_argnames="model")

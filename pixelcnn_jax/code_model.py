@@ -97,14 +97,13 @@ class CodeModel(NamedTuple):
         for name, its_key in zip(self.priors, jax.random.split(key), strict=False):
             factor = self.networks[TOKENIZERS[name]].factor
             rows, columns = (-(-side // factor) for side in shape[1:])
+            size = shape[0], rows, columns
             given = self.condition(name, codes, h)
             if observed is not None and mask is not None:
                 grey = self.networks["tokenizer"].levels // 2
                 known = self._run(TOKENIZERS[name], jnp.where(mask, observed, grey), "encode")
                 given |= {"observed": known, "mask": ~touched(np.logical_not(mask), factor)}
-            codes[name] = sample(
-                self.networks[name], self.variables[name], its_key, shape=(shape[0], rows, columns), **given, **options
-            )
+            codes[name] = sample(self.networks[name], self.variables[name], its_key, shape=size, **given, **options)
         images = self._run("tokenizer", codes["prior"], "decode")[:, : shape[1], : shape[2]]
         return images if observed is None or mask is None else jnp.where(mask, observed, images)
 

@@ -143,8 +143,7 @@ def sample_and_log_prob(
       >>> np.allclose(log_probs, log_prob(model, variables, images), rtol=1e-4)
       True
     """
-    arguments = model, variables, key, shape, h, s, observed, mask, temperature, guidance
-    drawn = _draw(*arguments, on_row=on_row, scored=True)
+    drawn = _draw(model, variables, key, shape, h, s, observed, mask, temperature, guidance, on_row=on_row, scored=True)
     is_valid = (drawn.images >= 0).all(axis=(1, 2, 3))
     return drawn.images, jnp.where(is_valid, cast(Array, drawn.log_probs), jnp.nan)
 

@@ -20,7 +20,7 @@ from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.model_card import GIVEN_LABEL
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
-from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, required
 
 UNDERTRAINED = "Negative label information means that the model misuses the label, as it is undertrained: train on."
 
@@ -36,7 +36,7 @@ class Config(Mapped, Classified):
 
 def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
     """Builds the experiment: nats given the label."""
-    classes = number_of_classes(spec)
+    classes = required(spec.classes, "labels")
     model = make_conditional(config.model, spec, map_features=config.section.map_features)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
@@ -60,7 +60,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params) -> Figures:
     """Measures the information in the label and the class accuracy of samples."""
     spec, model, local = splits.spec, experiment.networks, on_one_device(params)
-    images, classes = report_split(splits).subset(config.train.report_images), jnp.eye(number_of_classes(spec))
+    images, classes = report_split(splits).subset(config.train.report_images), jnp.eye(required(spec.classes, "labels"))
     nats_of = per_image(config, lambda p, b: nats_given_each(model, p, b["image"], classes))
     figures = bayes(-nats_of(params, images), images.labels(), spec.shape)
     draw = drawer(model, local, spec)

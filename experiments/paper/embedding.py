@@ -21,7 +21,7 @@ from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, apply_jitted
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
-from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, required
 
 MARGIN = 0.2  # of the triplet loss, in squared distance
 SEARCHED = 1000  # held-out images to search for neighbours
@@ -36,7 +36,7 @@ class Config(Encoded):
 
 def make_embedder(config: RunConfig, spec: ImageSpec) -> Encoder:
     """Builds the encoder, for labelled images."""
-    number_of_classes(spec)
+    required(spec.classes, "labels")
     return Encoder(config.section.bottleneck, spec.levels, config.section.encoder_features)
 
 

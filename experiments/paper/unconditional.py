@@ -36,8 +36,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
     count = len(views(spec.height, spec.width))
     if max(config.section.views, default=0) >= count:
         raise InputError(f"config.unconditional.views must be below {count}, got {config.section.views}.")
-    model = ConditionalModel(network, ConstantCondition(count))
-    plain = likelihood_experiment(model, config, spec)
+    plain = likelihood_experiment(ConditionalModel(network, ConstantCondition(count)), config, spec)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         if key is None:

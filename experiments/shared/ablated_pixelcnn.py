@@ -45,14 +45,12 @@ class AblatedPixelCNN(Network):
         return shapes | {"layers": stack(shapes["layers"], self.layers)} | shared_shapes(self)
 
     @nn.nowrap
-    def forward(
-        self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
-    ) -> Array:
+    def forward(self, params: Params, inputs: Array, condition: Condition, *, key: Array | None = None) -> Array:
         params = mask_params(self, params)
         unit = layers.gate if self.gated else lambda x: jax.nn.relu(x[..., 0, :])
         vertical, horizontal = layers.shift_down(inputs), inputs
         count = self.layers + 1
-        keys = [None] * count if dropout_key is None else list(jax.random.split(dropout_key, count))
+        keys = [None] * count if key is None else list(jax.random.split(key, count))
         for number, (layer, key) in enumerate(zip(layers_of(params, self.layers), keys, strict=True)):
             drop, drop_vertical = layers.dropouts(key, self.dropout)
             above = vertical if self.two_stacks or number == 0 else layers.shift_down(horizontal)

@@ -61,8 +61,7 @@ def energy(even: Even, beta: Betas) -> Float[Array, " batch"]:
 
 def lattice(key: Key[Array, ""], even: Even, beta: Betas) -> Int[Array, "batch size size"]:
     """Draws the odd sites given the even ones; all spins are -1 or 1."""
-    field = fields(even)
-    odd = jax.random.bernoulli(key, jax.nn.sigmoid(2 * beta[:, None, None] * field))
+    odd = jax.random.bernoulli(key, jax.nn.sigmoid(2 * beta[:, None, None] * fields(even)))
     size = even.shape[1]
     u, v = np.indices(even.shape[1:3])
     rows, columns = (u + v) % size, (u - v) % size

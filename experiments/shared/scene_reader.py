@@ -82,8 +82,7 @@ def accuracy_of_scenes(config: RunConfig, split: Dataset, draw: Draw) -> Figures
 
     def right(images: np.ndarray) -> tuple[float, float]:
         scenes = recognise(images, lambda x: np.argmax(apply_jitted(network, variables, x), axis=1))
-        targets = [SCENES[label] for label in asked["label"]]
-        pairs = list(zip(scenes, targets, strict=True))
+        pairs = list(zip(scenes, [SCENES[label] for label in asked["label"]], strict=True))
         return float(np.mean([a == b for a, b in pairs])), float(np.mean([a.places == b.places for a, b in pairs]))
 
     (samples, places), (images, _) = right(drawn), right(asked["image"])

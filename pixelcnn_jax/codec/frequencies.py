@@ -183,13 +183,8 @@ class IntegerMixture:
         return log_of_frequency(bounds[..., 1:] - bounds[..., :-1], MIXTURE_BITS)
 
 
-@dataclass(frozen=True)
-class HighByte(IntegerMixture):
-    """Frequencies of the high byte of a value; its ``logistic`` is interpolated linearly."""
-
-    @property
-    def size(self) -> int:
-        return -(-self.levels >> 8)
+class WideMixture(IntegerMixture):
+    """A mixture over values of two symbols; its ``logistic`` is interpolated linearly."""
 
     def heights(self, numbers: Logistics, values: SymbolValues) -> UInt32[Array, "*subpixels weights"]:
         """Computes every component's CDF at the lower edges of levels: 0 at level 0, 2**22 at ``levels``."""
@@ -202,6 +197,14 @@ class HighByte(IntegerMixture):
             inner = jnp.concatenate([inner, jnp.full_like(inner[..., :1], top), jnp.zeros_like(inner[..., :1])], -1)
         at = values[..., None]
         return jnp.where(at <= 0, np.uint32(0), jnp.where(at >= self.levels, top, inner))
+
+
+class HighByte(WideMixture):
+    """Frequencies of the high byte of a value."""
+
+    @property
+    def size(self) -> int:
+        return -(-self.levels >> 8)
 
     def bound(self, numbers: Logistics, values: SymbolValues) -> Frequencies:
         heights = self.heights(numbers, values << 8) >> (WIDE_HEIGHT_BITS - HEIGHT_BITS)
@@ -247,7 +250,7 @@ class WithinByte(NamedTuple):
     total: UInt32[Array, "*subpixels 1"]
 
 
-class LowByte(HighByte):
+class LowByte(WideMixture):
     """Frequencies of the low byte of a value."""
 
     size = 256
@@ -266,8 +269,6 @@ class LowByte(HighByte):
         shares = sums * np.uint32((1 << SHARE_BITS) - 16) // numbers.total[..., 0]
         inner, last = values.astype(jnp.uint32) + (shares << 4), np.uint32(1 << MIXTURE_BITS)
         return jnp.where(numbers.first[..., 0] + values >= self.levels, last, inner)
-
-    log_frequencies = IntegerMixture.log_frequencies
 
 
 Distribution = IntegerSoftmax | IntegerMixture  # converts the outputs of a head to frequencies

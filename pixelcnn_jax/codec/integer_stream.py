@@ -17,7 +17,7 @@ from pixelcnn_jax.distributions import differences, neighbours, split_coefficien
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.colours import colour_block, colour_slice
 from pixelcnn_jax.models.gated_stream import Rows, neighbours_of, terms_of
-from pixelcnn_jax.models.inputs import Condition, HeadOutputs, Images, Index, PixelValues, RowValues
+from pixelcnn_jax.models.inputs import Condition, HeadOutputs, Images, Index, Logits, PixelValues, RowValues
 from pixelcnn_jax.models.layers import Features, concatenate_features, condition_terms, zero_rows
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.products import im2col
@@ -212,7 +212,7 @@ def integer_head_last(head: Params, hidden: Features) -> Float[Array, "batch hei
     return rescale(dot(hidden, head["logits"]["kernel"]) + head["logits"]["bias"], head["shifts"]["logits"])
 
 
-class PixelState(NamedTuple):
+class Pixel(NamedTuple):
     """State of a pixel. Before the first colour, all but ``contexts`` are None.
 
     Attributes:
@@ -304,16 +304,16 @@ class IntegerStream:
         kernels = [layer["horizontal"]["kernel"] for layer in params["layers"]]
         return [jnp.zeros((batch, 1, x.shape[0] - 1, x.shape[1]), x.dtype) for x in kernels]
 
-    def open_pixel(self, params: Params, columns: Memory, above: list[Array], column: Index) -> PixelState:
+    def open_pixel(self, params: Params, columns: Memory, above: list[Array], column: Index) -> Pixel:
         layers, placeholders = params["layers"], [None] * (1 + self.model.layers)
         crossings = [jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2) for x in above[:-1]]
         inputs = [into_first_layer(params, columns[0]), *columns[1:]]
         contexts = [x + integer_horizontal_conv(*args) for x, *args in zip(crossings, layers, inputs, strict=True)]
-        return PixelState(contexts, placeholders, placeholders, neighbours_of(columns[0], above[-1], column))
+        return Pixel(contexts, placeholders, placeholders, neighbours_of(columns[0], above[-1], column))
 
     def read_outputs(
-        self, params: Params, state: PixelState, pixel: PixelValues, *, colour: int
-    ) -> tuple[Float[Array, "batch outputs"], PixelState]:
+        self, params: Params, state: Pixel, pixel: PixelValues, *, colour: int
+    ) -> tuple[Float[Array, "batch outputs"], Pixel]:
         """Computes head outputs of a colour, given earlier ones in ``pixel``."""
         weights, block = params["colours"][colour], colour_slice(self.model.features, self.model.channels, colour)
         x: Array = encode_integers(self.model, params, pixel)[..., : self.model.inputs_before(colour)]
@@ -331,16 +331,14 @@ class IntegerStream:
         if self.model.linear_prediction:
             terms = terms_of(encode_integers(self.model, params, pixel), state.neighbours, colour)
             outputs = add_integer_prediction(self.model, outputs, terms)
-        return outputs[:, 0, 0], PixelState(state.contexts, inputs, gated, state.neighbours, features, hidden)
+        return outputs[:, 0, 0], Pixel(state.contexts, inputs, gated, state.neighbours, features, hidden)
 
-    def read_colour(
-        self, params: Params, state: PixelState, pixel: PixelValues, *, colour: int
-    ) -> tuple[Float[Array, "batch levels"], PixelState]:
+    def read_colour(self, params: Params, state: Pixel, pixel: PixelValues, *, colour: int) -> tuple[Logits, Pixel]:
         """Computes log-frequencies of a colour, given earlier ones in ``pixel``."""
         outputs, state = self.read_outputs(params, state, pixel, colour=colour)
         distribution = distribution_of(self.model, params["tables"])
         return distribution.log_frequencies(distribution.read(outputs)), state
 
-    def close_pixel(self, params: Params, columns: Memory, state: PixelState, pixel: PixelValues) -> Memory:
+    def close_pixel(self, params: Params, columns: Memory, state: Pixel, pixel: PixelValues) -> Memory:
         finished = [encode_integers(self.model, params, pixel), *state.inputs[1:]]
         return [jnp.concatenate([memory, x], axis=2)[:, :, 1:] for memory, x in zip(columns, finished, strict=True)]

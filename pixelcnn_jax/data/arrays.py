@@ -15,9 +15,7 @@ DIGITS_LEVELS = 17
 DIGITS = {"train": range(1000), "validation": range(1000, 1350), "test": range(1350, 1797), "all": range(1797)}
 
 
-def array_source(
-    title: str, images: np.ndarray, labels: np.ndarray | None, *, levels: int, classes: int | None = None
-) -> Source:
+def array_source(title: str, images: np.ndarray, labels: np.ndarray | None, *, levels: int, classes: int) -> Source:
     """Builds a source from arrays.
 
     Args:
@@ -25,7 +23,7 @@ def array_source(
       images: integers 0 to levels - 1, [count, height, width] or [count, height, width, channels].
       labels: integers [count].
       levels: intensity levels; 2 for bool.
-      classes: default: largest label plus one.
+      classes: number of classes, of which labels are the index.
 
     Raises:
       InputError: for a wrong shape, type or range.
@@ -36,7 +34,6 @@ def array_source(
     if labels is not None:
         if np.shape(labels) != (len(stored),):
             raise InputError(f"labels must be integers [{len(stored)}], got shape {np.shape(labels)}.")
-        classes = classes or int(labels.max()) + 1
         check_values(labels, min(classes, MAX_CLASSES), name="labels")
 
     def read(row: int) -> Example:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pixelcnn_jax.data.arrays import array_source, read_arrays, read_digits
+from pixelcnn_jax.data.arrays import read_arrays, read_digits
 from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.data.examples import with_examples
 from pixelcnn_jax.data.folder import read_folder
@@ -75,8 +75,7 @@ def load_splits(config: DataConfig) -> Splits:
     """
     names = ("train", "validation", "test") if config.test_split else ("train", "validation")
     sources = {name: _source(config, getattr(config, f"{name}_split")) for name in names}
-    loaded = {name: _load(config, source) for name, source in sources.items()}
-    splits = Splits(**loaded)
+    splits = Splits(**{name: _load(config, source) for name, source in sources.items()})
     for name, dataset in splits.held_out.items():
         train, held_out = sources["train"], sources[name]
         if train.stored == held_out.stored and (shared := np.intersect1d(train.rows, held_out.rows).size):
@@ -118,31 +117,6 @@ def training_or_stand_in(config: DataConfig) -> Dataset:
     return _load(config, stand_in(config.dataset, labels=config.labels, levels=config.levels))
 
 
-def from_array(
-    images: np.ndarray,
-    labels: np.ndarray | None = None,
-    *,
-    levels: int,
-    classes: int | None = None,
-    description: str = "array",
-    **options: Any,
-) -> Dataset:
-    """Builds a data set from an array.
-
-    Args:
-      images: integers 0 to levels - 1, [count, height, width] or [count, height, width, channels].
-      labels: integers [count].
-      classes: default: largest label plus one.
-      description: name of the data set.
-      **options: other fields of Preparation.
-
-    Raises:
-      InputError: for a wrong shape, type or range.
-    """
-    preparation = read_section(Preparation, {"levels": levels, **options}, name="")
-    return _prepare(array_source(description, images, labels, levels=levels, classes=classes), preparation)
-
-
 def _source(config: DataConfig, text: str) -> Source:
     split, data_dir, labels = parse_split(text), config.data_dir, config.labels
     match config.dataset:
@@ -165,11 +139,11 @@ def _source(config: DataConfig, text: str) -> Source:
 
 
 def _load(config: DataConfig, source: Source) -> Dataset:
-    images, max_examples, min_examples = _prepare(source, config), config.max_examples, config.min_examples
+    images, max_examples, min_examples = prepare_source(source, config), config.max_examples, config.min_examples
     return with_examples(images, max_examples, min_examples) if max_examples or min_examples else images
 
 
-def _prepare(source: Source, preparation: Preparation) -> Dataset:
+def prepare_source(source: Source, preparation: Preparation) -> Dataset:
     """Applies the preparation and inspects some images."""
     prepared = preparation.apply(source)
     dynamic_levels = source.levels if preparation.binarize == "dynamic" else None

@@ -108,7 +108,6 @@ def read_scenes(
         drawings[drawing["label"]].append(resize(drawing["image"], height=side, width=side)[..., 0])
     numbers = [i for i, scene in enumerate(SCENES) if scene.is_held_out() == (split.name == "held_out")]
     seed = list(SPLITS).index(split.name)
-    carried = {"image"} | ({"caption"} if captions else set()) | ({"label"} if labels else set())
 
     def read(row: int) -> Example:
         random = np.random.default_rng([seed, row])
@@ -116,8 +115,8 @@ def read_scenes(
         sentences = SCENES[number].captions()
         caption = tokenise(sentences[random.integers(len(sentences))], WORDS, length=LENGTH)
         image = draw_scene(SCENES[number], drawings, random, size=size)
-        example = {"image": image, "caption": caption, "label": np.int32(number)}
-        return {key: x for key, x in example.items() if key in carried}
+        label = {"label": np.int32(number)} if labels else {}
+        return {"image": image} | ({"caption": caption} if captions else {}) | label
 
     classes, words = len(SCENES) if labels else None, WORDS if captions else None
     return Source(name, split.rows(count, {}), read, classes=classes, words=words, stored=split.name)

@@ -207,7 +207,7 @@ class Network(nn.Module):
         inputs: Float[Array, "batch height width inputs"],
         condition: Condition,
         *,
-        dropout_key: Key[Array, ""] | None = None,
+        key: Key[Array, ""] | None = None,
     ) -> HeadOutputs:
         """Computes the outputs of the head from encoded images.
 
@@ -218,7 +218,7 @@ class Network(nn.Module):
           params: The parameters, as declared by ``parameter_shapes``.
           inputs: A constant 1, then the intensities or embeddings, of shape [batch, height, width, inputs].
           condition: h and s, in the dtype of the features.
-          dropout_key: PRNG key of the dropout; None disables it.
+          key: PRNG key of the dropout; None disables it.
 
         Returns:
           Outputs of shape [batch, height, width, channels, ``outputs``], of which those of a sub-pixel depend on
@@ -277,7 +277,7 @@ def _head_outputs(model: Network, params: Params, images: Images, condition: Con
     def outputs(params: Params, images: Images, condition: Condition, key: Array | None, *, dtype: Any) -> Array:
         condition = jax.tree.map(lambda x: x.astype(dtype), condition)
         inputs = encode(model, params, images, dtype)
-        return model.forward(as_dtypes(model, params, dtype), inputs, condition, dropout_key=key)
+        return model.forward(as_dtypes(model, params, dtype), inputs, condition, key=key)
 
     # On CPU only matmuls are fast in half precision: the rest stays float32.
     on_cpu, elsewhere = partial(outputs, dtype=accumulation_dtype(model.dtype)), partial(outputs, dtype=model.dtype)

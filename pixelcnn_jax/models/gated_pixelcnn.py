@@ -91,12 +91,10 @@ class GatedPixelCNN(Network):
         }
 
     @nn.nowrap
-    def forward(
-        self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
-    ) -> Array:
+    def forward(self, params: Params, inputs: Array, condition: Condition, *, key: Array | None = None) -> Array:
         params = mask_params(self, params)
         layers = {name: params[name] for name in ("first", "layers")}
-        keys = None if dropout_key is None else jax.random.split(dropout_key, self.layers + 1)
+        keys = None if key is None else jax.random.split(key, self.layers + 1)
 
         def gated_layer(first: bool, condition: Condition, stacks: Stacks, layer: Params, key: Array | None) -> Stacks:
             vertical, horizontal = stacks

@@ -158,11 +158,10 @@ class GatedStream:
         if model.linear_prediction:
             terms = terms_of(encode(model, params, pixel), state.neighbours, colour)
             outputs = add_linear_prediction(outputs, terms, components=model.mixture)
-        state = Pixel(
+        state = state._replace(
             first=state.first[..., size:],
             gates=state.gates[..., size:] + to_later(inputs, weights["later"]["pixel"]),
             outs=state.outs[..., size:] + to_later(jnp.stack(gated), weights["later"]["out"]),
-            neighbours=state.neighbours,
             inputs=[*state.inputs, inputs],
             features=features,
             hidden=hidden,

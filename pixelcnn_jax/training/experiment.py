@@ -104,8 +104,3 @@ def required(value: Value | None, field: str) -> Value:
     if not value:
         raise InputError(f"config.data.{field} must be set: this experiment learns from what it adds to the images.")
     return value
-
-
-def number_of_classes(spec: ImageSpec) -> int:
-    """Looks up the number of classes; raises InputError for images without labels."""
-    return required(spec.classes, "labels")

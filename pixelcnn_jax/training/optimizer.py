@@ -29,9 +29,7 @@ class OptimizerConfig:
     learning_rate: float = field(1e-3, "peak of the learning-rate schedule", above=0)
     warmup_steps: int = field(100, "steps of linear warm-up to the learning rate", min=0)
     schedule: str = field("cosine", "cosine (to zero at the last step) or constant", choices=("cosine", "constant"))
-    decay: float = field(
-        0.0, "fraction of the steps after warm-up that decay linearly (constant schedule)", min=0, max=1
-    )
+    decay: float = field(0.0, "fraction of steps after warm-up that decay linearly (constant schedule)", min=0, max=1)
     weight_decay: float = field(0.0, "weight decay of kernels", min=0)
 
     def __post_init__(self) -> None:
@@ -51,7 +49,7 @@ def make_optimizer(config: OptimizerConfig, networks: Any, *, steps: int) -> opt
             weight_decay_mask=decays,
             adam_b2=ADAM_B2,
             consistent_rms=0.2,  # RMS of Adam's updates: one learning rate for both
-            muon_weight_dimension_numbers=muon_axes(networks),
+            muon_weight_dimension_numbers=muon_axes(declared),
         )
     else:
         update = optax.adamw(schedule, b2=ADAM_B2, weight_decay=config.weight_decay, mask=decays)
@@ -69,12 +67,11 @@ def make_schedule(config: OptimizerConfig, *, steps: int) -> optax.Schedule:
     return optax.join_schedules(parts, [steps - last])
 
 
-def muon_axes(networks: Any) -> Callable[[Params], Any]:
+def muon_axes(declared: Mapping[tuple[str, ...], Kernel]) -> Callable[[Params], Any]:
     """Builds the function that assigns Muon's input and output axes to each kernel; None is left to Adam.
 
     Stacked layers are separate matrices. Of a parameter that nobody declares, the last axis is the output.
     """
-    declared = declared_variables(networks)
 
     def axes(path: tuple[Any, ...], x: Any) -> MuonDimensionNumbers | None:
         if not _is_kernel(declared, path, x):

@@ -3,10 +3,11 @@ import sys
 
 import numpy as np
 import pytest
+from array_sets import from_array
 from image_helpers import images_of, ramp
 
 from pixelcnn_jax.data.dataset import read_all
-from pixelcnn_jax.data.loading import DataConfig, from_array, load, load_splits
+from pixelcnn_jax.data.loading import DataConfig, load, load_splits
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 

@@ -2,10 +2,10 @@ import itertools
 
 import numpy as np
 import pytest
+from array_sets import from_array
 from image_helpers import ramp, same
 
 from pixelcnn_jax.data.batches import evaluation_batches, training_batches
-from pixelcnn_jax.data.loading import from_array
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,12 @@ import re
 
 import numpy as np
 import pytest
+from array_sets import from_array
 from image_helpers import images_of, pillow, ramp, save
 
 from pixelcnn_jax.data import source
 from pixelcnn_jax.data.dataset import take_images
-from pixelcnn_jax.data.loading import DataConfig, Splits, from_array, load, load_splits
+from pixelcnn_jax.data.loading import DataConfig, Splits, load, load_splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.data.source import Source
 from pixelcnn_jax.foundation.errors import InputError

@@ -4,11 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from array_sets import from_array
 
 from pixelcnn_jax import InputError
 from pixelcnn_jax.data.batches import evaluation_batches, training_batches
 from pixelcnn_jax.data.examples import episodes, with_examples
-from pixelcnn_jax.data.loading import from_array, load
+from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.models.inputs import ABSENT
 
 COUNT, CLASSES = 60, 4

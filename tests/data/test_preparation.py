@@ -1,10 +1,11 @@
 import numpy as np
 import PIL.Image
 import pytest
+from array_sets import from_array
 from image_helpers import images_of, ramp
 
 from pixelcnn_jax.data.batches import training_batches
-from pixelcnn_jax.data.loading import from_array, load
+from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation.errors import InputError
 

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from array_sets import from_array
 from tiny import tiny_config, tiny_splits
 
 from experiments.paper.embedding import check, identities_of, on_unit_sphere, triplet_loss, verification
 from experiments.paper.embedding_conditional import between
 from pixelcnn_jax import load_pretrained
-from pixelcnn_jax.data.loading import from_array
 
 
 def test_identities_are_the_first_ones_with_two_images():

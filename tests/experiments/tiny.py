@@ -5,10 +5,11 @@ import dataclasses
 import jax
 import numpy as np
 import proofs
+from array_sets import from_array
 
 from experiments import default_config, recipe_of
 from pixelcnn_jax.data.dataset import read_all
-from pixelcnn_jax.data.loading import Splits, from_array, load_splits
+from pixelcnn_jax.data.loading import Splits, load_splits
 from pixelcnn_jax.training.config import parse_config
 from pixelcnn_jax.training.run import train
 

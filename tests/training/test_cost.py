@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from array_sets import from_array
 from tiny_runs import tiny, tiny_experiment
 
-from pixelcnn_jax.data.loading import from_array
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.training.cost import check_memory, estimate_cost
 from pixelcnn_jax.training.step import init_state

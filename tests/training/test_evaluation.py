@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from array_sets import from_array
 from networks import Uniform
 from proofs import random_images, randomised
 
 from pixelcnn_jax import GatedPixelCNN, InputError, evaluate, fit, log_prob
-from pixelcnn_jax.data.loading import from_array
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.training.evaluation import make_evaluator, score

@@ -74,7 +74,8 @@ def test_gradients_are_clipped_to_a_global_norm():
 
 def matrices(networks, variables):
     """Rows and columns of the matrix that Muon sees in each leaf, None for Adam's; and whether all axes are used."""
-    axes, declared, actual = flatten_dict(muon_axes(networks)(variables)), declared_variables(networks), {}
+    declared, actual = declared_variables(networks), {}
+    axes = flatten_dict(muon_axes(declared)(variables))
     for path, x in flatten_dict(variables).items():
         if (one := axes[path]) is not None:
             stacked = int(path in declared and declared[path].layers is not None)
@@ -134,8 +135,8 @@ class Renamed(GatedPixelCNN):
         return renamed(super().parameter_shapes(condition))
 
     @nn.nowrap
-    def forward(self, params, inputs, condition, *, dropout_key=None):
-        return super().forward(renamed(params, -1), inputs, condition, dropout_key=dropout_key)
+    def forward(self, params, inputs, condition, *, key=None):
+        return super().forward(renamed(params, -1), inputs, condition, key=key)
 
 
 def renamed(tree, letters=1):

@@ -46,10 +46,9 @@ class SetEncoder(nn.Module):
         Raises:
           InputError: If there are too many examples, or a size or a value is wrong.
         """
-        if examples.shape[1] > self.max_examples or examples.shape[2:4] != self.shape[:2]:
-            raise InputError(
-                f"h must be at most {self.max_examples} images of {self.shape[:2]}, got {examples.shape[1:4]}."
-            )
+        given, most = examples.shape[1:4], self.max_examples
+        if given[0] > most or given[1:] != self.shape[:2]:
+            raise InputError(f"h must be at most {most} images of {self.shape[:2]}, got {given}.")
         if len(self.features) != 2 or self.features[1] % self.heads:
             raise InputError(f"features must be two numbers, the second a multiple of heads, got {self.features}.")
         is_absent = (examples == ABSENT).all((2, 3, 4), keepdims=True)

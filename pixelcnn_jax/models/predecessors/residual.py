@@ -58,9 +58,7 @@ class ResidualNetwork(Network):
         }
 
     @nn.nowrap
-    def forward(
-        self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
-    ) -> Array:
+    def forward(self, params: Params, inputs: Array, condition: Condition, *, key: Array | None = None) -> Array:
         params = self.mask(params)
 
         def layer(x: Array, layer_and_key: tuple[Params, Array | None]) -> tuple[Array, None]:
@@ -68,7 +66,7 @@ class ResidualNetwork(Network):
             drop: Dropout = (lambda x: x) if key is None else partial(dropout, key, self.dropout)
             return x + self.block(layer, x, condition, drop), None
 
-        keys = None if dropout_key is None else jax.random.split(dropout_key, self.layers)
+        keys = None if key is None else jax.random.split(key, self.layers)
         x = masked_convolution(params["first"], inputs)
         layer = jax.checkpoint(layer) if self.remat else layer
         x, _ = jax.lax.scan(layer, x, (params["layers"], keys), unroll=True)  # as in gated_pixelcnn.py
