@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from experiments.shared.measuring import draw_in_parts
 from pixelcnn_jax import InputError, sample
 from pixelcnn_jax.cli.options import load_density
-from pixelcnn_jax.data.examples import ExampleSets
+from pixelcnn_jax.data.example_sets import ExampleSets
 from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.foundation.user_command import UserCommand
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from experiments.extensions import ising
 from experiments.extensions.ising import draw, estimate, make_network, new_variables
-from experiments.shared.ising_lattice import CRITICAL, lattice, mean_energy
+from experiments.extensions.ising_lattice import CRITICAL, lattice, mean_energy
 from pixelcnn_jax import load_pretrained, naive_sample, nll, sample_and_log_prob
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.foundation.user_command import UserCommand, path

@@ -47,8 +47,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageOps
 
-from experiments.extensions import ising
-from experiments.shared import ising_lattice
+from experiments.extensions import ising, ising_lattice
 from pixelcnn_jax.data.pictures import grid
 
 key = jax.random.key(0)

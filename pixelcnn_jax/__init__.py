@@ -34,8 +34,8 @@ with epy.lazy_api_imports(globals()):
     from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
     from pixelcnn_jax.models.predecessors.pixelcnn import PixelCNN
     from pixelcnn_jax.models.predecessors.pixelrnn import DiagonalBiLSTM, RowLSTM
-    from pixelcnn_jax.models.registry import register
     from pixelcnn_jax.pretrained import load_pretrained, pretrained_names, save_pretrained
+    from pixelcnn_jax.registry import register
     from pixelcnn_jax.sampling import naive_sample, sample, sample_and_log_prob
     from pixelcnn_jax.training.evaluation import evaluate
     from pixelcnn_jax.training.fit import fit

@@ -12,8 +12,8 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from pixelcnn_jax.distributions import gumbel_max, gumbel_noise, log_probs_of
 from pixelcnn_jax.foundation.devices import match_sharding, varying_as
-from pixelcnn_jax.foundation.errors import NOT_FINITE, InputError
-from pixelcnn_jax.models.checks import as_images, as_mask, logits_of
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.checks import NOT_FINITE, as_images, as_mask, logits_of
 from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner, make_null_condition
 from pixelcnn_jax.models.inputs import Condition, ConditionLike, ImagesLike, Map, RandomKeys, Variables, params_of
 from pixelcnn_jax.models.parameters import Params

@@ -10,20 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from experiments.extensions.scene_reader import accuracy_of_scenes, check_reader, one_caption_of_each, word_by_word
 from experiments.shared.measuring import Classified
-from experiments.shared.models import draw_grid, drawer, init_of, nats_given_each
-from experiments.shared.scene_reader import accuracy_of_scenes, check_reader, one_caption_of_each, word_by_word
+from experiments.shared.parts import draw_grid, drawer, init_of, nats_given_each
 from pixelcnn_jax import nll
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
+from pixelcnn_jax.model_card import GIVEN_CAPTION
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.text import PADDING
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
-from pixelcnn_jax.models.model_card import GIVEN_CAPTION
-from pixelcnn_jax.models.registry import make_network
+from pixelcnn_jax.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, required

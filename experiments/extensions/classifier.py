@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
-from experiments.shared.models import init_of
+from experiments.shared.parts import init_of
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.models.conditioning.encoders import Encoder

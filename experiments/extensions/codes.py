@@ -15,17 +15,17 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from experiments.shared.measuring import check_experiment
-from experiments.shared.models import blank, init_of_each
+from experiments.shared.parts import blank, init_of_each
 from pixelcnn_jax import InputError, load_pretrained, sample
 from pixelcnn_jax.code_model import BITS_OF_CODES, TOKENIZERS, CodeModel
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.fields import field
+from pixelcnn_jax.model_card import GIVEN_CAPTION, GIVEN_LABEL, UNCONDITIONAL
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
-from pixelcnn_jax.models.model_card import GIVEN_CAPTION, GIVEN_LABEL, UNCONDITIONAL
-from pixelcnn_jax.models.registry import make_network
+from pixelcnn_jax.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Networks, Params, Pictures
 

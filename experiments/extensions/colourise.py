@@ -3,14 +3,14 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from experiments.shared.models import blank, draw_grid, init_of
+from experiments.shared.parts import blank, draw_grid, init_of
 from pixelcnn_jax import InputError, nll
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.preparation import luma
 from pixelcnn_jax.distributions import intensities
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Map, Variables
-from pixelcnn_jax.models.registry import make_network
+from pixelcnn_jax.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures
 

@@ -12,19 +12,19 @@ import numpy as np
 from jaxtyping import Array, Float, Integer, Key
 
 from experiments.shared.measuring import report_split
-from experiments.shared.models import blank, draw_grid, init_of
+from experiments.shared.parts import blank, draw_grid, init_of
 from pixelcnn_jax import nll
 from pixelcnn_jax.data.dataset import Dataset
-from pixelcnn_jax.data.examples import ExampleSets, episodes
+from pixelcnn_jax.data.example_sets import ExampleSets, episodes
 from pixelcnn_jax.data.loading import Splits, load
 from pixelcnn_jax.data.views import random_index, rotate, symmetries
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.foundation.progress import progress_bar
+from pixelcnn_jax.model_card import GIVEN_EXAMPLES
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.inputs import ABSENT, Examples, ImageSpec, Variables
-from pixelcnn_jax.models.model_card import GIVEN_EXAMPLES
-from pixelcnn_jax.models.registry import make_network
+from pixelcnn_jax.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, required

@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared import ising_lattice
-from experiments.shared.ising_lattice import CRITICAL, Betas, Even, log_weight
+from experiments.extensions import ising_lattice
+from experiments.extensions.ising_lattice import CRITICAL, Betas, Even, log_weight
 from pixelcnn_jax import GatedPixelCNN, InputError, load_pretrained, nll, sample_and_log_prob, save_pretrained
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.foundation.user_command import UserCommand, path

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.models import init_of
+from experiments.shared.parts import init_of
 from pixelcnn_jax import InputError
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.data.loading import Splits

@@ -6,12 +6,12 @@ from typing import Any
 
 from flax.traverse_util import flatten_dict
 
+from experiments.paper.ablated_pixelcnn import AblatedPixelCNN
 from experiments.paper.unconditional import likelihood_experiment
-from experiments.shared.ablated_pixelcnn import AblatedPixelCNN
 from pixelcnn_jax import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.inputs import Condition, ImageSpec, Variables
-from pixelcnn_jax.models.registry import make_network
+from pixelcnn_jax.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Experiment
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Integer, Key, UInt32
 
 from experiments.shared.measuring import report_split, squared_error
-from experiments.shared.models import Encoded, Mapped, blank, draw_grid, fingerprint, init_of_each, make_conditional
+from experiments.shared.parts import Encoded, Mapped, blank, draw_grid, fingerprint, init_of_each, make_conditional
 from pixelcnn_jax import nll
 from pixelcnn_jax.data.dataset import Dataset, take_images
 from pixelcnn_jax.data.loading import Splits

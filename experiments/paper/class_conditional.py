@@ -11,13 +11,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.measuring import Classified, check_classifier, class_accuracy, report_split
-from experiments.shared.models import Mapped, draw_grid, drawer, init_of, make_conditional, nats_given_each
+from experiments.shared.parts import Mapped, draw_grid, drawer, init_of, make_conditional, nats_given_each
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim, nll
+from pixelcnn_jax.model_card import GIVEN_LABEL
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
-from pixelcnn_jax.models.model_card import GIVEN_LABEL
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, required

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from experiments.shared.measuring import report_split
-from experiments.shared.models import Encoded, fingerprint, init_of
+from experiments.shared.parts import Encoded, fingerprint, init_of
 from pixelcnn_jax import InputError
 from pixelcnn_jax.data.dataset import Dataset, read_all, take_images
 from pixelcnn_jax.data.loading import Splits

@@ -13,14 +13,14 @@ from jaxtyping import Array, Float, Int, Key
 
 from experiments.paper import embedding
 from experiments.shared.measuring import check_experiment, draw_in_parts, report_split
-from experiments.shared.models import Mapped, blank, draw_grid, drawer, init_of_each, make_conditional
+from experiments.shared.parts import Mapped, blank, draw_grid, drawer, init_of_each, make_conditional
 from pixelcnn_jax import InputError, load_pretrained, nll
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.views import rotate, symmetries
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
-from pixelcnn_jax.models.registry import describe
+from pixelcnn_jax.registry import describe
 from pixelcnn_jax.training.config import RunConfig, keys
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
 

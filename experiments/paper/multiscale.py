@@ -11,15 +11,15 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.measuring import Classified, check_classifier, class_accuracy, report_split
-from experiments.shared.models import blank, init_of_each
+from experiments.shared.parts import blank, init_of_each
 from pixelcnn_jax import nll, sample
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
+from pixelcnn_jax.model_card import GIVEN_LABEL, UNCONDITIONAL
 from pixelcnn_jax.models.conditioning.encoders import Upsampling
 from pixelcnn_jax.models.inputs import ImageSpec, Variables, apply_jitted
-from pixelcnn_jax.models.model_card import GIVEN_LABEL, UNCONDITIONAL
-from pixelcnn_jax.models.registry import make_network
+from pixelcnn_jax.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import jax
 from jaxtyping import Array, Float, Key
 
-from experiments.shared.models import draw_grid, init_of
+from experiments.shared.parts import draw_grid, init_of
 from pixelcnn_jax import InputError, nll
 from pixelcnn_jax.data.views import random_view, views
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition, part_of
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
-from pixelcnn_jax.models.registry import make_network
+from pixelcnn_jax.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures
 

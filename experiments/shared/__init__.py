@@ -1,4 +1,4 @@
-"""Parts of experiments: models, measurements and fields of configs that several share, and helpers of a single one.
+"""Parts of experiments that several share: models, fields of configs and pictures (``parts.py``), and measurements.
 
-Imports the library, and no experiment. Read ``models.py`` first.
+Imports the library, and no experiment. Read ``parts.py`` first.
 """

@@ -1,7 +1,7 @@
 """The command ``pixelcnn``, which draws, completes, scores, compresses and evaluates with a trained model.
 
-Each command has a file; read ``command.py`` first, then ``options.py`` and ``pictures.py`` (image files to levels and
-back), which they share. Imports everything in the library; nothing in the library imports it.
+Each command has a file; read ``command.py`` first, then ``options.py`` and ``image_levels.py`` (image files to levels
+and back), which they share. Imports everything in the library; nothing in the library imports it.
 """
 
 import os

@@ -10,8 +10,8 @@ import click
 import numpy as np
 
 from pixelcnn_jax.cli import options
+from pixelcnn_jax.cli.image_levels import find_images, join_stacks, read_exact, reoriented, stored_name, to_pixels
 from pixelcnn_jax.cli.names import Names, check_names, pack_names, unpack_names
-from pixelcnn_jax.cli.pictures import find_images, join_stacks, read_exact, reoriented, stored_name, to_pixels
 from pixelcnn_jax.codec import coding
 from pixelcnn_jax.codec.container import MAX_ROW, Container, check_size, length_of, unpack
 from pixelcnn_jax.data.pictures import png_bits_per_dim, write_image

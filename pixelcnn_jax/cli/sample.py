@@ -12,8 +12,8 @@ from jaxtyping import Bool
 
 from pixelcnn_jax import sampling
 from pixelcnn_jax.cli import options
+from pixelcnn_jax.cli.image_levels import read_fitted
 from pixelcnn_jax.cli.options import Density
-from pixelcnn_jax.cli.pictures import read_fitted
 from pixelcnn_jax.code_model import CodeModel
 from pixelcnn_jax.data.pictures import save_grid
 from pixelcnn_jax.data.preparation import SCANS

@@ -12,10 +12,11 @@ import click
 import numpy as np
 
 from pixelcnn_jax.cli import options
-from pixelcnn_jax.cli.pictures import find_images, read_patches
+from pixelcnn_jax.cli.image_levels import find_images, read_patches
 from pixelcnn_jax.data.pictures import png_bits_per_dim
-from pixelcnn_jax.foundation.errors import NOT_FINITE, InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import bits_per_dim
+from pixelcnn_jax.models.checks import NOT_FINITE
 
 BATCH = 32
 

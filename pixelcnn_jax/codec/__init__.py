@@ -1,7 +1,7 @@
 """Lossless compression: networks in integers, and an entropy coder that they drive.
 
 Read ``coding.py`` first, whose ``compress`` and ``decompress`` users call, then ``integer.py`` (the network),
-``integer_stream.py`` (its layers), ``frequencies.py`` (its distributions), ``groups.py`` and ``batches.py`` (what
+``integer_stream.py`` (its layers), ``frequencies.py`` (its distributions), ``coder.py`` and ``batches.py`` (what
 drives both over many images), ``rans.py`` (the coder) and ``container.py`` (the bytes). ``quantise.py`` makes an
 integer network of a trained one, by ``rounding.py``. Imports ``models`` and what is below; knows no files of images.
 

@@ -7,9 +7,9 @@ import flax.linen as nn
 import numpy as np
 from jaxtyping import UInt
 
+from pixelcnn_jax.codec.coder import IMAGES_PER_LANE, Coder
 from pixelcnn_jax.codec.container import MAX_CODED_SUBPIXELS, MAX_ROW, Container, check_size, pack, unpack
-from pixelcnn_jax.codec.groups import IMAGES_PER_LANE, Coder, digest_of_integers
-from pixelcnn_jax.codec.integer import IntegerPixelCNN
+from pixelcnn_jax.codec.integer import IntegerPixelCNN, digest_of_integers
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.checks import as_images
 from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner

@@ -4,11 +4,14 @@ Sums of integers below 2**24 are exact in any order, hence equal on every machin
 ``docs/integer_codec.md``. A value with *step* s stands for itself times 2**-s.
 """
 
+import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from pixelcnn_jax.codec import frequencies
@@ -97,6 +100,22 @@ def exact_product(
     if window.shape[1] == rows:
         return gathered_product(window, kernel)
     return jax.lax.platform_dependent(window, kernel, cpu=convolved, default=gathered_product)
+
+
+@cache
+def products_are_exact(shape: tuple[int, int, int], kernel: tuple[int, ...]) -> bool:
+    """Tests products just below 2**24, in several rows and in one.
+
+    TF32, bfloat16, Winograd and FFT convolutions are inexact; XLA chooses per shape.
+    """
+    generator, (images, rows, columns), (height, width, features, *_) = np.random.default_rng(0), shape, kernel
+    most = math.isqrt(2**24 // (height * width * features))
+    size = images, rows + height - 1, columns + width - 1, features
+    weights, window = (generator.integers(-most, most + 1, x, np.int16).astype(np.float32) for x in (kernel, size))
+    patches = np.lib.stride_tricks.sliding_window_view(window[0, :, : 64 + width - 1], (height, width), axis=(0, 1))
+    expected = np.tensordot(patches.astype(float), np.moveaxis(weights, 2, 0).astype(float), 3)
+    products = (jax.jit(exact_product)(x, weights)[0, :, :64] for x in (window, window[:, :height]))
+    return all((np.asarray(x) == expected[: len(x)]).all() for x in products)
 
 
 def rescale(sums: Float[Array, "..."], power: Float[Array, "..."] | float) -> Float[Array, "..."]:

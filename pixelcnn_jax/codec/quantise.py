@@ -1,5 +1,6 @@
 """Post-training quantisation of a Gated PixelCNN to its integer model."""
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,6 @@ from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.inputs import Condition, Images, ImagesLike, Map, Variables, Vector, params_of
 from pixelcnn_jax.models.layers import horizontal_rows, shift_down, vertical_layer, zero_rows
 from pixelcnn_jax.models.parameters import Params, layers_of
-from pixelcnn_jax.models.registry import build, describe
 
 BATCH = 50  # calibration batch size
 
@@ -82,7 +82,8 @@ def quantise(
     _, variables, condition = apply_conditioner(model, variables, h, s, shape=images.shape)
     check_one_hot(condition.h)
     params = params_of(variables)
-    integer_model = build(describe(model) | {"class": IntegerPixelCNN.__name__})
+    fields = {x.name: getattr(model, x.name) for x in dataclasses.fields(model) if x.name not in ("parent", "name")}
+    integer_model = IntegerPixelCNN(**fields)
     seen: Params = {}
     for start in progress_bar(range(0, len(images), BATCH), "quantising"):
         part, h_and_s = jax.tree.map(lambda x, start=start: x[start : start + BATCH], (images, condition))

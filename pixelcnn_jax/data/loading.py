@@ -9,7 +9,7 @@ import numpy as np
 
 from pixelcnn_jax.data.arrays import read_arrays, read_digits
 from pixelcnn_jax.data.dataset import Dataset
-from pixelcnn_jax.data.examples import with_examples
+from pixelcnn_jax.data.example_sets import with_examples
 from pixelcnn_jax.data.folder import read_folder
 from pixelcnn_jax.data.patches import with_patches
 from pixelcnn_jax.data.preparation import SCANS, Preparation, validated

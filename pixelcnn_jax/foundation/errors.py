@@ -4,7 +4,6 @@ import errno
 from importlib.util import find_spec
 
 MAX_CHARACTERS = 800  # of a message
-NOT_FINITE = "The logits are NaN or infinite: the parameters have diverged, or h or s is too large."
 
 
 class InputError(ValueError):

@@ -13,6 +13,8 @@ from jaxtyping import Array, DTypeLike
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Condition, Images, Variables
 
+NOT_FINITE = "The logits are NaN or infinite: the parameters have diverged, or h or s is too large."
+
 
 def logits_of(model: nn.Module, variables: Variables, images: Images, condition: Condition, **options: Any) -> Array:
     """Computes the logits of any module, whose call may lack h and s.

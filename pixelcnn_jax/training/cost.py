@@ -12,8 +12,8 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Experiment
 from pixelcnn_jax.training.optimizer import make_optimizer
-from pixelcnn_jax.training.start import initial_params
 from pixelcnn_jax.training.step import TrainState, init_state
+from pixelcnn_jax.training.warm_start import initial_params
 
 
 def estimate_cost(config: RunConfig, experiment: Experiment, train: Dataset) -> dict[str, int | float]:

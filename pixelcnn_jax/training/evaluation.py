@@ -13,11 +13,11 @@ from jaxtyping import Array, Float
 from pixelcnn_jax.data.batches import evaluation_batches
 from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch, wait_for_older
-from pixelcnn_jax.foundation.errors import NOT_FINITE, InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim, nll
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.checks import as_array, as_images, as_rows
+from pixelcnn_jax.models.checks import NOT_FINITE, as_array, as_images, as_rows
 from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner, as_vectors
 from pixelcnn_jax.models.inputs import Condition, ConditionLike, ImageSpec, Map, Variables
 from pixelcnn_jax.training.config import RunConfig

@@ -28,8 +28,8 @@ from pixelcnn_jax.models.checks import as_array, as_images, check_values
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.declarations import condition_sizes
 from pixelcnn_jax.models.inputs import MAX_CLASSES, ConditionLike, ImageSpec, Map, RandomKeys, Variables, params_of
-from pixelcnn_jax.models.registry import ModelConfig, describe, make_network
 from pixelcnn_jax.pretrained import density_of
+from pixelcnn_jax.registry import ModelConfig, describe, make_network
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.config import RunConfig, parse_config
 from pixelcnn_jax.training.evaluation import extreme_rows, given_rows, make_scorer

@@ -31,8 +31,8 @@ from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, samp
 from pixelcnn_jax.training.optimizer import make_optimizer, make_schedule
 from pixelcnn_jax.training.processes import is_first, own_rows, run_on_first_process
 from pixelcnn_jax.training.signals import Interrupted, StopNow, StopRequest, stop_requests
-from pixelcnn_jax.training.start import trained_params
 from pixelcnn_jax.training.step import Measured, TrainState, init_state, train_step
+from pixelcnn_jax.training.warm_start import trained_params
 
 MAX_SKIPPED = 10  # non-finite gradients in a row that stop a run
 REMEDY = "lower learning_rate, or set the dtype of the network to float32."

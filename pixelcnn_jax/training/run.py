@@ -9,12 +9,12 @@ import jax
 import numpy as np
 import optax
 
-from pixelcnn_jax.data.baselines import baselines
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.pictures import save_grid
 from pixelcnn_jax.data.preparation import SCANS
 from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh, on_one_device, replicated
 from pixelcnn_jax.foundation.files import write_json
+from pixelcnn_jax.training.baselines import baselines
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.config import RunConfig, keys, to_dict
@@ -25,8 +25,8 @@ from pixelcnn_jax.training.loop import Loop
 from pixelcnn_jax.training.metrics import Metrics, save_curve
 from pixelcnn_jax.training.processes import is_first, run_on_first_process
 from pixelcnn_jax.training.report import Commands, write_report
-from pixelcnn_jax.training.start import trained_params
 from pixelcnn_jax.training.summary import plain_figures
+from pixelcnn_jax.training.warm_start import trained_params
 from pixelcnn_jax.training.workdir import finished_result, open_workdir, prepare_once
 
 

@@ -14,7 +14,7 @@ from pixelcnn_jax.foundation.devices import AXIS, data_mesh
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params
 from pixelcnn_jax.training.optimizer import at_step, is_trained, update_ema
-from pixelcnn_jax.training.start import initial_params, warm_started
+from pixelcnn_jax.training.warm_start import initial_params, warm_started
 
 
 class TrainState(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
-from pixelcnn_jax.models.model_card import UNCONDITIONAL
+from pixelcnn_jax.model_card import UNCONDITIONAL
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import LIKELIHOOD
 from pixelcnn_jax.training.metrics import display_name

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from tiny_runs import finished
 
 from pixelcnn_jax import InputError, RowLSTM, compress, decompress, load_pretrained, log_prob, sample
-from pixelcnn_jax.codec import batches, groups, integer_stream, rans
+from pixelcnn_jax.codec import batches, coder, integer_stream, rans
 from pixelcnn_jax.codec.coding import Uncoded, compress_sizes
 from pixelcnn_jax.codec.container import digest, pack, padded, unpack
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition
@@ -141,14 +141,14 @@ def test_padding_is_exact_and_not_coded(monkeypatch):
 
 def test_images_of_all_sizes_share_their_programs(monkeypatch):
     """So do groups of all sizes, in any number of lanes."""
-    monkeypatch.setitem(groups.IMAGES_PER_LANE, "softmax", 2)
+    monkeypatch.setitem(coder.IMAGES_PER_LANE, "softmax", 2)
     sizes = 3, 2
     _, model, variables = make_integer(GREY, *sizes)
     parts = []
     for index, size in enumerate([(1, 8, 8), (5, 5, 7), (7, 19, 3), (3, 1, 1), (1, 6, 9)]):
         images = np.asarray(random_images(model, size, key=index))
         parts.append(Uncoded(images, *condition_of(images.shape, *sizes, seed=index), 256, b""))
-    programs = groups._intervals_of_strip, groups._decode_strip, rans._encode
+    programs = coder._intervals_of_strip, coder._decode_strip, rans._encode
     compiled = [program._cache_size() for program in programs]
     together = compress_sizes(model, variables, parts, verify=True, on_row=None)
     now = [program._cache_size() for program in programs]
@@ -223,7 +223,7 @@ def test_damaged_streams_are_detected(small):
 def test_containers_that_declare_something_else_are_refused(small, fields, message, monkeypatch):
     model, variables, _, data = small
     if fields.get("shape") not in ((7, 4, 4, 1), (7, 1, 1, 1)):
-        monkeypatch.delattr(groups, "plan")  # nothing is compiled or allocated
+        monkeypatch.delattr(coder, "plan")  # nothing is compiled or allocated
     with pytest.raises(InputError, match=message):
         decompress(model, variables, pack(dataclasses.replace(unpack(data), **fields)))
 
@@ -234,12 +234,12 @@ def test_a_tile_is_decoded_alone_by_the_same_program(monkeypatch):
     s = condition_of(images.shape, 0, 1).s
     data = compress(model, integers, images, s=s, batch_size=1, tile=4)
     decompress(model, integers, data, s=s[:1, :4, :4], group=0, tile=(0, 0))
-    compiled = groups._decode_strip._cache_size()
+    compiled = coder._decode_strip._cache_size()
     for row, column in ((0, 0), (0, 2), (1, 0), (1, 2)):
         window = np.s_[1:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
         part = decompress(model, integers, data, s=s[window], group=1, tile=(row, column))
         np.testing.assert_array_equal(part, images[window], strict=True)
-    assert groups._decode_strip._cache_size() == compiled
+    assert coder._decode_strip._cache_size() == compiled
     np.testing.assert_array_equal(decompress(model, integers, data, s=s[1:], group=1), images[1:])
     monkeypatch.setattr("pixelcnn_jax.codec.container.MAX_ROW", 4)  # of a tile, and no longer than that of an image
     assert compress(model, integers, images, s=s, batch_size=1, tile=4) == data
@@ -328,17 +328,17 @@ def test_a_machine_that_rounds_is_refused(small, monkeypatch):
         return jnp.tensordot(x, kernel, axes=axes)
 
     monkeypatch.setattr(integer_stream, "dot", in_bfloat16)
-    groups.products_are_exact.cache_clear()
+    coder.products_are_exact.cache_clear()
     jax.clear_caches()
     with pytest.raises(InputError, match="exactly"):
         compress(model, variables, images, verify=False)
-    groups.products_are_exact.cache_clear()
+    coder.products_are_exact.cache_clear()
     jax.clear_caches()
 
 
 def test_an_interrupted_call_does_not_wait_for_its_threads():
     interrupted = threading.Event()
-    results = groups._in_pairs(lambda waits: interrupted.wait(60) if waits else None, [False, True])
+    results = coder._in_pairs(lambda waits: interrupted.wait(60) if waits else None, [False, True])
     next(results)
     start = time.monotonic()
     results.close()

@@ -6,7 +6,7 @@ import numpy as np
 from tiny import tiny_experiment
 
 from experiments.paper.autoencoder import index_of_different_image
-from experiments.shared.models import fingerprint
+from experiments.shared.parts import fingerprint
 from pixelcnn_jax.data.dataset import take_images
 
 

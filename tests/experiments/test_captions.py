@@ -9,7 +9,7 @@ import pytest
 from tiny import tiny_config, tiny_experiment, tiny_splits
 
 from experiments.extensions.captions import Config, caption_information, make_experiment, picture_source, report
-from experiments.shared.scene_reader import check_reader, one_caption_of_each, recognise, word_by_word
+from experiments.extensions.scene_reader import check_reader, one_caption_of_each, recognise, word_by_word
 from pixelcnn_jax import InputError
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.scenes import SCENES, draw_scene

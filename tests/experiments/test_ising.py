@@ -12,9 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.ising import infinite_magnetisation
-from experiments.extensions import ising
-from experiments.shared import ising_lattice
-from experiments.shared.ising_lattice import CRITICAL
+from experiments.extensions import ising, ising_lattice
+from experiments.extensions.ising_lattice import CRITICAL
 from pixelcnn_jax import InputError
 
 SIZE = 4

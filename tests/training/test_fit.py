@@ -11,7 +11,7 @@ import pytest
 from tiny_runs import before_call, finished
 
 from pixelcnn_jax import GatedPixelCNN, InputError, evaluate, load_pretrained, sample
-from pixelcnn_jax.models.registry import ModelConfig
+from pixelcnn_jax.registry import ModelConfig
 from pixelcnn_jax.training import fit as module
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.fit import Fitted, fit

@@ -17,7 +17,7 @@ from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder
 from pixelcnn_jax.models.declarations import declared_variables
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.training.optimizer import OptimizerConfig, is_trained, make_optimizer, make_schedule, muon_axes
-from pixelcnn_jax.training.start import warm_started
+from pixelcnn_jax.training.warm_start import warm_started
 
 
 def updates_of(config, params, gradient, *, count, steps=10):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tiny_runs import tiny
 
-from pixelcnn_jax.data.baselines import baselines
+from pixelcnn_jax.training.baselines import baselines
 from pixelcnn_jax.training.summary import summary, table
 
 

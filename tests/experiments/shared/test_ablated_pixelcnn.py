@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from proofs import assert_causal, dependence, random_images, randomised, receptive_field
 
+from experiments.paper.ablated_pixelcnn import AblatedPixelCNN
 from experiments.paper.ablations import VARIANTS
-from experiments.shared.ablated_pixelcnn import AblatedPixelCNN
 from pixelcnn_jax import GatedPixelCNN, log_prob
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")

@@ -8,7 +8,7 @@ from array_sets import from_array
 
 from pixelcnn_jax import InputError
 from pixelcnn_jax.data.batches import evaluation_batches, training_batches
-from pixelcnn_jax.data.examples import episodes, with_examples
+from pixelcnn_jax.data.example_sets import episodes, with_examples
 from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.models.inputs import ABSENT
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, load_pretrained
+from pixelcnn_jax.cli.image_levels import find_images, read_exact, read_fitted, reoriented, to_pixels
 from pixelcnn_jax.cli.options import Density
-from pixelcnn_jax.cli.pictures import find_images, read_exact, read_fitted, reoriented, to_pixels
 from pixelcnn_jax.data.image_files import decode
 from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.data.pictures import as_levels, png_bits_per_dim

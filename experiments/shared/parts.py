@@ -15,7 +15,7 @@ from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution
 from pixelcnn_jax.models.inputs import Images, ImageSpec
-from pixelcnn_jax.models.registry import ModelConfig, make_network
+from pixelcnn_jax.registry import ModelConfig, make_network
 from pixelcnn_jax.training.experiment import Networks, Params
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 
-from pixelcnn_jax.data.baselines import baselines
 from pixelcnn_jax.data.loading import DataConfig, load_splits
+from pixelcnn_jax.training.baselines import baselines
 
 
 def test_the_baselines_of_the_digits_are_the_published_ones():

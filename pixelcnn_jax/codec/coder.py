@@ -1,12 +1,10 @@
 """Codes groups of images with a network and the coder, in strips of rows, and rejects files of other weights."""
 
-import hashlib
-import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from typing import Any, cast
 
 import jax
@@ -19,8 +17,8 @@ from pixelcnn_jax.codec.batches import STRIP, Batch, Positions, plan
 from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.container import Container, padded
 from pixelcnn_jax.codec.frequencies import HighByte, symbol_intervals
-from pixelcnn_jax.codec.integer import IntegerPixelCNN
-from pixelcnn_jax.codec.integer_stream import IntegerStream, distribution_of, exact_product, prepare
+from pixelcnn_jax.codec.integer import IntegerPixelCNN, digest_of_integers
+from pixelcnn_jax.codec.integer_stream import IntegerStream, distribution_of, prepare, products_are_exact
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.gated_stream import Rows
 from pixelcnn_jax.models.inputs import Condition, Images
@@ -176,31 +174,6 @@ def _in_pairs(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]
         yield from pool.map(on_device, items)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for what is being computed
-
-
-@cache
-def products_are_exact(shape: tuple[int, int, int], kernel: tuple[int, ...]) -> bool:
-    """Tests products just below 2**24, in several rows and in one.
-
-    TF32, bfloat16, Winograd and FFT convolutions are inexact; XLA chooses per shape.
-    """
-    generator, (images, rows, columns), (height, width, features, *_) = np.random.default_rng(0), shape, kernel
-    most = math.isqrt(2**24 // (height * width * features))
-    size = images, rows + height - 1, columns + width - 1, features
-    weights, window = (generator.integers(-most, most + 1, x, np.int16).astype(np.float32) for x in (kernel, size))
-    patches = np.lib.stride_tricks.sliding_window_view(window[0, :, : 64 + width - 1], (height, width), axis=(0, 1))
-    expected = np.tensordot(patches.astype(float), np.moveaxis(weights, 2, 0).astype(float), 3)
-    products = (jax.jit(exact_product)(x, weights)[0, :, :64] for x in (window, window[:, :height]))
-    return all((np.asarray(x) == expected[: len(x)]).all() for x in products)
-
-
-def digest_of_integers(model: IntegerPixelCNN, params: Params) -> bytes:
-    """Computes a digest independent of the dtype."""
-    state = hashlib.sha256(f"{model.channels} {model.levels}".encode())
-    for path, x in jax.tree_util.tree_leaves_with_path(params):
-        state.update(f"{jax.tree_util.keystr(path)} {x.shape}".encode())
-        state.update(np.ascontiguousarray(x, "<i4").tobytes())
-    return state.digest()[:16]
 
 
 @partial(jax.jit, static_argnames="stream")

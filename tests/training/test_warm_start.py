@@ -10,7 +10,7 @@ from tiny_runs import tiny_experiment
 from pixelcnn_jax import InputError, load_pretrained, log_prob
 from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.training.config import TrainConfig
-from pixelcnn_jax.training.start import trained_params, warm_started
+from pixelcnn_jax.training.warm_start import trained_params, warm_started
 
 
 def started(name, experiment):
