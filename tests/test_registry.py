@@ -7,9 +7,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 import pytest
 
-from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError
+from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, registry
 from pixelcnn_jax.foundation.fields import read_section
-from pixelcnn_jax.models import registry
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder, Upsampling
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
