@@ -81,8 +81,8 @@ def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrain
     """Loads a trained model, and checks its weights against the SHA-256 in its card.
 
     Args:
-      name: A published name, the folder of a run or of ``save_pretrained``, a .safetensors file with its card (a JSON
-        file of the same name) beside it, or "hf://OWNER/NAME" or "hf://OWNER/NAME@REVISION" for one on the Hugging Face
+      name: A published name, the folder of a run or of ``save_pretrained``, a .safetensors file or the card beside it
+        (a JSON file of the same name), or "hf://OWNER/NAME" or "hf://OWNER/NAME@REVISION" for one on the Hugging Face
         Hub. Write "./NAME" for a path that is also a published name.
       model: The network, or a dict of networks, needed only if the class is your own and is not registered with
         ``register``. None builds what the card describes.
@@ -254,7 +254,8 @@ def _published() -> dict[str, Path]:
 
 
 def _file_in(path: Path) -> Path:
-    return path if path.suffix == ".safetensors" else path / "model.safetensors"
+    is_file = path.suffix in (".safetensors", ".json")  # the weights, or the card beside them
+    return path.with_suffix(".safetensors") if is_file else path / "model.safetensors"
 
 
 def _card_file(file: Path) -> Path:
@@ -268,14 +269,15 @@ def find_model(name: str | Path) -> tuple[Path, Path]:
     if str(name).startswith("hf://"):
         file = _fetch(str(name))
         return file, _card_file(file)
-    file = _file_in(Path(os.path.expanduser(name)))  # keeps unknown users
+    path = Path(os.path.expanduser(name))  # keeps unknown users
+    file = _file_in(path)
     exists = (card := _card_file(file)).is_file()
     if isinstance(name, str) and (published := _published().get(name)):
         if exists:
             print(f"Loading the published model {name}: for your own, write .{os.sep}{name}.", file=sys.stderr)
         return published, published.with_suffix(".json")
     if not exists:
-        if file.parent.is_dir() and file != Path(name):
+        if path.is_dir():
             raise InputError(f"{name} holds no model: a run writes its model.json at its first validation.")
         near = difflib.get_close_matches(str(name), pretrained_names(), n=1)
         hint = f"did you mean {near[0]}?" if near else "`pixelcnn models` lists the published ones."
