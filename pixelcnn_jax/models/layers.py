@@ -1,8 +1,8 @@
 """The layers of the Gated PixelCNN as functions of arrays, without Flax.
 
-The network has a vertical and a horizontal stack, and each layer has a part in both. The numbers of equations and
-figures in the docstrings are those of the paper, 1606.05328. The parameters of a layer are a dict with the names in
-this drawing, which is figure 2 of the paper::
+The network has a vertical and a horizontal stack, and each layer has a part in both. The vertical stack reads the rows
+above a pixel. The horizontal stack reads the pixels to the left in the row, and the result of the vertical stack. The
+docstrings refer to figures and equations of the paper, 1606.05328. This drawing of a layer follows its figure 2::
 
     vertical input --> vertical + bias --+--> + condition --> gate --------------> vertical input of the next layer
                                          |
@@ -13,32 +13,47 @@ this drawing, which is figure 2 of the paper::
            +---------------------------------------------------------------------------+
                                   residual connection, not in the first layer
 
-``vertical`` convolves each row with the rows above it. ``left`` reads the pixels to the left in the row. ``pixel``
-reads the features at the pixel's own position, masked so that only the earlier colours of this pixel have an effect.
-``left`` and ``pixel`` are in ``layer["horizontal"]``. ``crossing`` and ``out`` are 1x1 convolutions.
+The argument of a gate is called the *pre-activation*. It has two halves, f and g, and the *gate* computes
+tanh(f) * sigmoid(g). The condition is a vector h, a map s, or both; in the drawing, ``condition`` stands for what it
+adds to the pre-activation. The parameters of a layer are a dict, ``layer``:
 
-Training and sampling share the functions that compute a layer. Training calls them with whole images, sampling calls
-them with one row or one pixel at a time. A vertical convolution therefore has an argument ``memory``, the rows above
-its input. They are zero for a whole image and for the first row of a sample; later in sampling, they are the rows that
-earlier calls of the layer have read. Three functions serve only whole images; the sampler has something else instead:
+- ``layer["vertical"]`` is a convolution over each row and the rows above it.
+- ``layer["crossing"]`` is a 1x1 convolution from the vertical to the horizontal stack.
+- ``layer["horizontal"]`` has two kernels. ``left`` reads the pixels to the left, and ``pixel`` reads the pixel itself.
+  The channels of a pixel, its *colours*, are predicted one after the other. ``pixel`` is therefore masked, so that only
+  the earlier colours of the pixel have an effect.
+- ``layer["out"]`` is a 1x1 convolution of the gated units.
 
-- For ``shift_down``: the vertical stack gets the row above the current one.
-- For ``horizontal_conv``, which pads each row: ``horizontal_conv_valid`` gets the pixels to the left of the current
-  one, which the sampler keeps.
-- For ``horizontal_rows``: ``horizontal_layer`` is called for one pixel and one colour at a time.
+Training and sampling share the functions that compute a layer. For whole images, as in training, ``vertical_layer``
+computes the upper line of the drawing and ``crossing``, and ``horizontal_rows`` computes the lower line. Sampling
+computes each part of a layer as soon as what it reads is known:
 
-Between some layers, a network may also apply ``models.attention`` to the vertical stack.
+- Once for each row, ``vertical_layer`` computes the same as for whole images, but for this row only.
+- Once for each pixel, ``horizontal_conv_valid`` applies ``left`` to the pixels to the left, which the sampler keeps.
+  (For whole images, ``horizontal_rows`` calls ``horizontal_conv`` instead, which pads each row on the left.)
+- Once for each colour, ``horizontal_layer`` adds the term of ``pixel`` and computes the rest of the lower line. (For
+  whole images, ``horizontal_rows`` calls it once, for all pixels and colours.)
 
-For the docstrings you need to know:
+Since a vertical convolution also reads rows above its input, it has an argument ``memory``, which holds these rows.
+They are zero for a whole image and for the first row of a sample. Later in sampling, they are the rows that earlier
+calls of the layer have read.
 
-- A *colour* is a channel of a pixel. The colours of a pixel are predicted one after the other.
-- The *gate* is tanh(f) * sigmoid(g), where f and g are the two halves of a pre-activation. ``gates...`` in a shape
-  stands for the axes that hold them. These are two axes, (2, features); in the forward pass on accelerators, they are
-  one axis of length 2 * features.
-- ``left`` and ``pixel`` are parts of one kernel, which ``GatedPixelCNN.parameter_shapes`` declares and
-  ``models.colours.mask_params`` cuts in two. The features are divided into groups, one for each colour. ``mask_params``
-  also masks ``pixel`` and ``out``. Within its own pixel, a group therefore reads only the colours that come before its
-  colour.
+The vertical stack must not read the current row of the image. For whole images, the input of its first layer is
+therefore the image shifted down by one row (``shift_down``). In sampling, it is the row above the current one.
+
+To call or change these functions, you also need to know:
+
+- The functions take masked parameters. ``GatedPixelCNN.parameter_shapes`` declares ``left`` and ``pixel`` as one
+  kernel; ``models.colours.mask_params`` cuts it in two, and masks ``pixel`` and ``out``. For the masks, the features
+  are divided into groups, one for each colour. Within its own pixel, a group reads only the colours that come before
+  its colour.
+- ``vertical_layer`` also adds the bias and the condition of the lower line, so that sampling adds them only once a row.
+- ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
+  In the forward pass on accelerators, they are merged into one axis of length 2 * features.
+- The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1
+  at every pixel and 0 in the padding, so that the network can tell pixels from padding.
+- Between two layers, the caller applies dropout to the output of the vertical stack. After some layers, it may also
+  apply attention to this output (``models.attention``).
 """
 
 import math
@@ -75,11 +90,13 @@ def shift_down(x: Float[Array, "batch height width features"]) -> Float[Array, "
 def vertical_conv_valid(
     kernel: Float[Array, "kernel_rows kernel_columns features *gates"], rows: Float[Array, "batch rows width features"]
 ) -> Float[Array, "batch new_rows width *gates"]:
-    """Convolves with zero padding of the columns and none of the rows.
+    """Convolves a window of rows, with zero padding on the left and on the right.
+
+    There is no padding at the top, because the window includes the rows above those that are computed.
 
     Args:
       kernel: Shape [kernel_rows, kernel_columns, features, gates...].
-      rows: A window of rows, of shape [batch, rows, width, features].
+      rows: The window, of shape [batch, rows, width, features].
 
     Returns:
       Shape [batch, rows - kernel_rows + 1, width, gates...].
@@ -95,28 +112,29 @@ def vertical_conv(
 ) -> tuple[Float[Array, "batch rows width *gates"], Float[Array, "batch remembered width features"]]:
     """Computes the convolution of the vertical stack, over each row and the rows above it.
 
+    To compute a row, the last row of the kernel reads this row of x, and its other rows read those above. In the first
+    layer, x is the image shifted down by one row, so the last row of the kernel reads the image row above the current
+    one. In all other layers, it reads the features of the current row, which depend only on the image rows above.
+
     Args:
-      kernel: Shape [kernel_rows, kernel_columns, features, gates...]. For filters of size n, it has n columns. The
-        first layer must not read the current row of the image, so its kernel has only floor(n/2) rows, and x is the
-        image shifted down by one row: the last row of the kernel reads the image row above the current one. In all
-        other layers, the kernel has ceil(n/2) rows. Its last row reads the features at the current row, which know only
-        image rows above it.
-      x: The new rows, of shape [batch, rows, width, features].
-      memory: The ``kernel_rows - 1`` rows above them.
+      kernel: Shape [kernel_rows, kernel_columns, features, gates...]. For filters of size n, it has n columns. It has
+        floor(n/2) rows in the first layer, and ceil(n/2) rows in the others.
+      x: The input at the rows to compute, of shape [batch, rows, width, features].
+      memory: The ``kernel_rows - 1`` rows above x.
 
     Returns:
-      The convolution, of shape [batch, rows, width, gates...], and the memory of the rows that follow.
+      The convolution, of shape [batch, rows, width, gates...], and the memory for the rows below x.
     """
     window = jnp.concatenate([memory, x], axis=1)
     return vertical_conv_valid(kernel, window), window[:, x.shape[1] :]
 
 
 def zero_rows(layer: Params, x: Float[Array, "batch _ width _"]) -> Float[Array, "batch rows width features"]:
-    """Builds the memory above an image: zeros, which is the padding of the vertical convolution.
+    """Builds the memory above the first row of an image: zeros, which pad the vertical convolution at the top.
 
     Args:
-      layer: The parameters of a layer.
-      x: The features that the layer is to read; only their batch, width and dtype matter.
+      layer: The parameters of the layer; its vertical kernel determines the number of rows and of features.
+      x: Any array with the batch size, width and dtype of the layer's input; its values do not matter.
 
     Returns:
       Shape [batch, kernel_rows - 1, width, features].
@@ -132,7 +150,8 @@ def horizontal_conv_valid(
 
     Args:
       kernel: Shape [kernel_columns, features, gates...].
-      x: Shape [batch, height, columns, features].
+      x: Shape [batch, height, columns, features]. In sampling, these are the ``kernel_columns`` pixels to the left of
+        the current one, so the result has one column.
 
     Returns:
       Shape [batch, height, columns - kernel_columns + 1, gates...].
@@ -146,7 +165,7 @@ def horizontal_conv(
     """Computes the part of the horizontal convolution that reads the pixels to the left of each pixel.
 
     Args:
-      kernel: Shape [kernel_columns, features, gates...], for filters of size n: floor(n/2) columns.
+      kernel: Shape [kernel_columns, features, gates...]. For filters of size n, it has floor(n/2) columns.
       x: Shape [batch, height, width, features].
 
     Returns:
@@ -170,6 +189,8 @@ def add_bias(x: Float[Array, "batch height width *outputs"], bias: Float[Array, 
 
 def concatenate_features(earlier: Array | None, new: Array) -> Array:
     """Concatenates the features of earlier colours with those of the next one.
+
+    Sampling computes the features of a pixel colour by colour, and collects them with this function.
 
     Args:
       earlier: Features of the earlier colours, or None if there are none.
@@ -198,8 +219,8 @@ def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch he
     """Applies the gated activation tanh(f) * sigmoid(g) of equation 2.
 
     Args:
-      x: The arguments f and g. An x with five axes has them stacked on axis -2. An x with four axes, which is the
-        layout of the forward pass on accelerators, has them concatenated on the last axis.
+      x: The pre-activation, f followed by g. Its shape is [batch, height, width, 2, features] or, in the forward pass
+        on accelerators, [batch, height, width, 2 * features].
 
     Returns:
       Shape [batch, height, width, features].
@@ -209,7 +230,7 @@ def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch he
 
 
 def dropout(key: Key[Array, ""], rate: float, x: Features) -> Features:
-    """Applies dropout: sets units to zero at random, and scales the others so that the mean stays.
+    """Applies dropout: sets units to zero at random, and scales the others so that the expected value stays the same.
 
     Args:
       key: PRNG key.
@@ -236,7 +257,8 @@ def dropouts(key: Key[Array, ""] | None, rate: float) -> tuple[Dropout, Dropout]
       rate: Fraction of units to set to zero.
 
     Returns:
-      The dropout of the horizontal and that of the vertical stack.
+      The dropout of the horizontal stack, which is the argument ``drop`` of ``horizontal_rows``, and that of the
+      vertical stack, which the caller applies to the output ``out`` of ``vertical_layer``.
     """
     if key is None:
         return (lambda x: x), (lambda x: x)
@@ -250,10 +272,11 @@ def condition_terms(
     """Computes what a condition adds to the pre-activations of one stack: V h (equation 4) and V s (equation 5).
 
     Args:
-      layer: The parameters of a layer, with the kernels of h and s by names such as "vertical_h".
-      stack: The prefix of the names of the kernels, such as "vertical" or "horizontal".
-      condition: The vector h and the map s, each with a separate V. The term V h is the same at every pixel, and V s is
-        computed from the vector of s at each pixel.
+      layer: The parameters of a layer. The kernels V of h and of s are named after the stack, for example "vertical_h"
+        and "vertical_s".
+      stack: The first part of these names, such as "vertical" or "horizontal".
+      condition: The vector h, the map s, or both. The term V h is the same at every pixel. V s is computed at each
+        pixel, from the vector that s has there.
       precision: Precision of the matrix products, as in ``jax.numpy.dot``.
 
     Returns:
@@ -270,11 +293,13 @@ class VerticalOutput(NamedTuple):
     """What ``vertical_layer`` computes.
 
     Attributes:
-      pre_activation: The output of the convolution with its bias, before the condition is added.
-      crossing: All terms of the horizontal pre-activation that do not depend on the current row: the output of the 1x1
-        convolution ``layer["crossing"]`` and, added already here, the bias and the condition of the horizontal stack.
-      out: The gated output, which the next layer reads.
-      memory: The rows that the next call needs.
+      pre_activation: The pre-activation of the vertical stack without the condition: the output of the convolution
+        with its bias.
+      crossing: The sum of all terms of the horizontal pre-activation that do not depend on the current row of the
+        image. These are the output of the 1x1 convolution ``layer["crossing"]``, and the bias and the condition of the
+        horizontal stack.
+      out: The gated output, which the vertical stack of the next layer reads.
+      memory: The memory for the rows below.
     """
 
     pre_activation: Float[Array, "batch rows width *gates"]
@@ -293,14 +318,14 @@ def vertical_layer(
 
     Args:
       layer: The parameters of a layer.
-      x: The input of the vertical stack, of shape [batch, rows, width, features]: from the layer before, or in the
-        first layer the image shifted down by a row.
-      memory: The rows above, from ``zero_rows`` or the call before.
-      condition: h and s of these rows.
+      x: The input of the vertical stack, of shape [batch, rows, width, features]: the output of the layer before or, in
+        the first layer, the image shifted down by one row.
+      memory: The rows above x. For the first rows of an image, they come from ``zero_rows``; for later ones, from the
+        previous call of the same layer.
+      condition: h, and s at the rows that are computed. Unlike x in the first layer, s is not shifted.
 
     Returns:
-      A ``VerticalOutput``: the output of the convolution with its bias; the crossing, which is a part of the horizontal
-      pre-activation; the gated output; and the new memory.
+      A ``VerticalOutput``, whose ``crossing`` already includes the bias and the condition of the horizontal stack.
     """
     pre_activation, memory = vertical_conv(layer["vertical"]["kernel"], x, memory)
     pre_activation = checkpoint_name(add_bias(pre_activation, layer["vertical"]["bias"]), PRE_ACTIVATION)
@@ -324,32 +349,32 @@ def horizontal_layer(
     residual: bool = True,
     drop: Dropout = lambda x: x,
 ) -> tuple[Float[Array, "batch height width out_features"], Float[Array, "batch height width out_features"]]:
-    """Completes the horizontal pre-activation by the kernel ``pixel``, and computes the rest of the horizontal stack.
+    """Adds the term of ``pixel`` to the horizontal pre-activation, and computes the rest of the horizontal stack.
 
-    For whole images, this function is called once per layer. In sampling, it is called once per layer and colour, for
-    one pixel. The earlier colours of the pixel were then computed by earlier calls. The argument ``out`` already
-    contains what they add to the 1x1 convolution ``layer["out"]``. What they add to the pre-activation enters in one of
-    two ways:
+    For whole images, this function is called once per layer. In sampling, it is called for one pixel, once per layer
+    and colour, and computes only the group of features that belongs to this colour. The groups of the earlier colours
+    were computed by earlier calls. What they contribute must therefore be in the arguments:
 
-    - In the first layer, x contains the colours drawn so far, and ``pixel`` reads them in this call.
-    - In the other layers, x has only the group of features from which the current colour is predicted.
-      ``pre_activation`` must already contain the products of ``pixel`` with the features of the earlier colours.
+    - ``out`` must include what their gated units add to the 1x1 convolution ``layer["out"]``.
+    - ``pre_activation`` must include the products of ``pixel`` with their features. The first layer is an exception:
+      there, x contains the colours drawn so far, and ``pixel`` reads them in this call.
 
     Args:
-      layer: The parameters of a layer; in sampling, the part of them that computes one colour.
-      x: The input of the horizontal stack, of shape [batch, height, width, features], from the layer before or the
-        image. The image comes with one more channel, which is 1 at every pixel and 0 in the padding, so that the
-        network can tell padding from black pixels.
-      pre_activation: The pre-activation without the product of x and ``pixel``, which this function adds. It is the sum
-        of the terms of the vertical stack, the pixels to the left, the bias and the condition. In sampling, in all
-        layers but the first, it also contains the terms of the earlier colours of the pixel.
-      out: The terms of the 1x1 convolution ``layer["out"]`` that are known before this call: its bias and, in sampling,
-        what the gated units of earlier colours contribute. This function adds what its own gated units contribute.
-      residual: Whether x is added to the output, as in all layers but the first.
-      drop: The dropout of the gated units.
+      layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, it
+        holds the slices of these two kernels that compute the current colour.
+      x: The input of the horizontal stack, of shape [batch, height, width, features]: the output of the layer before
+        or, in the first layer, the image. In sampling, all layers but the first get only the features of the current
+        colour.
+      pre_activation: The sum of all terms of the pre-activation but that of ``pixel``: those of the vertical stack, of
+        the pixels to the left, of the bias and of the condition. In sampling, it also includes those of the earlier
+        colours, as described above.
+      out: The bias of the 1x1 convolution ``layer["out"]`` and, in sampling, what the gated units of earlier colours
+        add to it. This function adds what its own gated units contribute.
+      residual: Whether x is added to the output. It is added in all layers but the first.
+      drop: The dropout of the gated units, from ``dropouts``. By default, there is none.
 
     Returns:
-      The output of the layer, and its gated units.
+      The output of the layer, and its gated units, which sampling needs for the later colours of the pixel.
     """
     pre_activation = pre_activation + product(x, layer["horizontal"]["pixel"])
     gated = drop(gate(checkpoint_name(pre_activation, PRE_ACTIVATION)))
@@ -369,11 +394,11 @@ def horizontal_rows(
 
     Args:
       layer: The parameters of a layer.
-      x: The input of the horizontal stack, from the layer before or the image, of shape [batch, height, width,
-        features].
-      crossing: The term of the vertical stack with the bias and the condition, from ``vertical_layer``.
-      residual: Whether x is added to the output, as in all layers but the first.
-      drop: The dropout of the gated units.
+      x: The input of the horizontal stack, of shape [batch, height, width, features]: the output of the layer before
+        or, in the first layer, the image.
+      crossing: The field ``crossing`` of the ``VerticalOutput`` of this layer.
+      residual: Whether x is added to the output. It is added in all layers but the first.
+      drop: The dropout of the gated units, from ``dropouts``. By default, there is none.
 
     Returns:
       The output of the layer, and its gated units.
