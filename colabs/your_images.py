@@ -23,8 +23,8 @@
 # choose. At the end, the first model completes images and compresses them. Every step is shown in Python, and most of
 # them as commands for a shell, too.
 #
-# The images are handwritten digits, so that you can run everything at once, in five to ten minutes on one CPU core. No
-# GPU is needed for images of this size. The section *Images of your own*, near the end, says what to change for yours.
+# The images are small handwritten digits, so that you can run the notebook as it is, in five to ten minutes on one CPU
+# core and without a GPU. The section *Images of your own*, near the end, says what to change for yours.
 
 # %% [markdown]
 # The next cell installs the project with the optional packages for training (`train`). It does nothing if they are
@@ -76,8 +76,9 @@ def show(images, rows):
 
 # %% [markdown]
 # ## Your images
-# If you have named no folder, the next cell writes the 1,797 digits of scikit-learn into one, as PNG files. The first
-# 1,350 are for training and the others for the test. Each class has a separate folder, here `0` to `9`.
+# Unless you have set `FOLDER`, the next cell writes the 1,797 digits of scikit-learn as PNG files into the folder
+# `digits`. The first 1,350 go into its subfolder `train`, and the others, which are the test images, into `test`. In
+# both, each class has a folder, here `0` to `9`.
 
 # %%
 if FOLDER is None and not os.path.exists(folder):
@@ -88,8 +89,9 @@ if FOLDER is None and not os.path.exists(folder):
         file.write_bytes(as_png(as_pixels(image[..., None].astype(int), levels=17)))
 
 # %% [markdown]
-# Now `load` finds the image files and prepares them, `read_all` reads them into arrays, and `as_levels` turns their
-# intensities from 0 to 255 into levels from 0 to `LEVELS - 1`, which is what a model works with.
+# Image files hold intensities from 0 to 255, but a model works with *levels*, integers from 0 to `LEVELS - 1`. In the
+# next cell, `load` finds the files, `read_all` reads them into arrays, cropped and scaled to `SIZE`, and `as_levels`
+# rounds their intensities to levels. The picture shows some of the training images.
 
 # %%
 train = read_all(load("folder", "train", data_dir=folder, resize=SIZE, labels=True))
@@ -101,27 +103,30 @@ show(images[:: len(images) // 48][:48], rows=3)
 
 # %% [markdown]
 # ## Train
-# `fit` trains a model on the array, here in about two minutes on one CPU core. With `None`, it chooses a network that
-# suits the images. While it trains, a progress bar shows the loss and the time that is left. A tenth of the images is
-# held out: `fit` does not train on them, but scores the model on them ten times, prints each score, and returns the
-# parameters with the best one. The unit of the scores is bits/dim: the number of bits that it would take, on average,
-# to store one channel of one pixel with the help of the model. Lower is better. A model that knows nothing needs log2
-# 17 = 4.09 bits for a pixel with 17 levels.
+# `fit` trains a model on the array, here in about two minutes on one CPU core. `None` lets it choose a network that
+# suits the images. While it trains, a progress bar shows the loss and the time that is left.
 #
-# `fit` saves the model and the state of the training in the folder that you pass as `workdir`, here `plain`. (The cell
-# with the imports made `WORKDIR` the current folder, so `plain` lies in it.) If the training is interrupted, run the
-# cell again, and it resumes.
+# `fit` trains on nine tenths of the images and holds out the others. Ten times during the training, it scores the model
+# on these held-out images and prints the score. It returns the parameters with the best score. The unit of the scores
+# is bits/dim: the number of bits that it would take, on average, to store one channel of one pixel with the help of the
+# model. Lower is better. A model that knows nothing needs log2 17 = 4.09 bits for a pixel with 17 levels.
+#
+# `fit` saves the model and the state of the training in the folder that you pass as `workdir`, here `plain`. (It lies
+# in `WORKDIR`, which the cell with the imports made the current folder.) If the training is interrupted, run the cell
+# again, and it resumes.
 
 # %%
 model, variables, history = fit(None, images, levels=LEVELS, steps=STEPS, workdir="plain")
 
 # %% [markdown]
-# `history` has the scores as numbers. The curve of the held-out images becomes flat at the end of every training,
-# because the learning rate falls to zero. A flat end therefore does not mean that the model has learned all it can. To
-# find out, train with twice as many `STEPS` in a new `WORKDIR`, and compare the best scores. Here, the curve of the
-# training images lies above that of the held-out images, because dropout makes training harder and is off in
-# validation. (`None` chooses a network with dropout if `fit` sees each image more than ten times; here it sees each
-# about 16 times.)
+# `history` has the scores as numbers. The next cell plots two curves from it: `train` is the score of the images that
+# `fit` trains on, and `validation` that of the held-out images. Here, the curve `train` lies above the other one,
+# because the network has dropout, which makes training harder and is off when the held-out images are scored. (`None`
+# chooses a network with dropout if `fit` sees each image more than ten times. Here, it sees each about 16 times.)
+#
+# The curve `validation` becomes flat at the end of every training, because the learning rate falls to zero. A flat end
+# therefore does not mean that the model has learned all it can. To find out whether it has, train with twice as many
+# `STEPS` in a new `WORKDIR`, and compare the best scores.
 
 # %%
 curves = {}
@@ -145,8 +150,8 @@ drawn = sample(model, variables, jax.random.key(1), shape=(48, SIZE, SIZE))
 show(drawn, rows=3)
 
 # %% [markdown]
-# To see what the steps are good for, compare with two shorter trainings. The rows of the next picture are samples after
-# a thirtieth, a sixth, and all of the steps.
+# To see how samples improve with the number of steps, compare with two shorter trainings. The three rows of the next
+# picture are samples of models that were trained for a thirtieth, a sixth, and all of the steps.
 
 # %%
 rows = []
@@ -156,8 +161,8 @@ for steps in (max(1, STEPS // 30), max(1, STEPS // 6)):
 show(np.concatenate([*rows, drawn[:16]]), rows=3)
 
 # %% [markdown]
-# You can save samples as one picture, or each as a PNG file. A sample holds levels, and `as_pixels` turns them into
-# intensities from 0 to 255.
+# The next cell saves the samples twice: as one picture, and each in a separate PNG file. A sample holds levels, which
+# `as_pixels` turns into the intensities from 0 to 255 of a PNG file.
 
 # %%
 save_grid(Path("samples.png"), drawn.reshape(3, 16, SIZE, SIZE, -1), levels=LEVELS)
@@ -165,8 +170,9 @@ for number, pixels in enumerate(as_pixels(drawn, levels=LEVELS)):
     Path(f"sample_{number}.png").write_bytes(as_png(pixels))
 
 # %% [markdown]
-# In a shell, `pixelcnn sample` draws a picture of 16 samples. The name of the model is the folder that `fit` wrote. The
-# command never overwrites a file, so the first line removes what an earlier run of this notebook has left.
+# In a shell, `pixelcnn sample` draws such a picture, here of 16 samples. `plain` names the model: it is the folder that
+# `fit` wrote. The command never overwrites a file, so the first line removes what an earlier run of this notebook has
+# left.
 
 # %% language="sh"
 # rm -f grid.png
@@ -174,8 +180,10 @@ for number, pixels in enumerate(as_pixels(drawn, levels=LEVELS)):
 
 # %% [markdown]
 # ## How probable is an image?
-# `evaluate` computes the exact likelihood of the test images, on average. It also returns an interval, because other
-# test images would give a slightly different average. The more test images there are, the narrower the interval is.
+# `evaluate` computes the exact likelihood of each test image, and returns the average in two units: bits/dim, and the
+# nats of a whole image, which papers often report. A nat is 1.44 bits. `evaluate` also returns an interval, because
+# other test images would give a slightly different average. The more test images there are, the narrower the interval
+# is.
 
 # %%
 score = evaluate(model, variables, test)
@@ -183,10 +191,11 @@ low, high = score.interval
 print(f"{score.bits_per_dim:.3f} bits/dim: {score.nats:.1f} nats per image, 95 % interval {low:.1f} to {high:.1f}")
 
 # %% [markdown]
-# A nat is 1.44 bits, and papers often report the nats of a whole image. To compare two models, score the same images
-# with both, in nats or in bits/dim: the model with the lower score predicts them better. The score of a single image
-# says how many bits the model needs for it, and plain images need few. Here are the 16 most probable test images, and
-# below them the 16 least probable ones.
+# In both units, lower is better: to compare two models, score the same images with both, and the model with the lower
+# score predicts them better.
+#
+# `bits_per_dim` returns the score of each single image. It says how many bits the model needs for the image, and plain
+# images need few. The next picture shows the 16 most probable test images, and below them the 16 least probable ones.
 
 # %%
 bits = bits_per_dim(model, variables, test)
@@ -194,19 +203,20 @@ order = np.argsort(bits)
 show(test[np.concatenate([order[:16], order[-16:]])], rows=2)
 
 # %% [markdown]
-# In a shell, this command prints the bits/dim of each file; here you see the first three. The last column, `less_png`
-# (minus PNG), is a difference: the bits/dim of the model minus the bits/dim that the image takes as a PNG file. Sort by
-# it to find anomalies: the images with the highest `less_png` are the oddest. The bits/dim alone are not enough: an
-# image with a single grey, for example, needs few bits even if it looks nothing like the training images. Its PNG file
-# is small as well, so the difference corrects for this.
+# In a shell, `pixelcnn score` prints the bits/dim of each file; here you see the first three. The last column,
+# `less_png` (minus PNG), is the bits/dim of the model minus the bits/dim that the image takes as a PNG file. To find
+# anomalies, sort by this column: the images with the highest values are the oddest. The bits/dim of the model alone are
+# not enough. For example, an image with a single grey needs few bits even if it looks nothing like the training images.
+# But its PNG file is small as well, so the difference corrects for this.
 
 # %% language="sh"
 # pixelcnn score plain "$FOLDER/test" | head -n 4
 
 # %% [markdown]
 # ## Condition on the class
-# To choose what to draw, pass the labels to `fit` as the condition `h`. Apart from the `workdir`, nothing else in the
-# call has to change.
+# To choose what to draw, train a model with the class labels: pass them to `fit` as the condition `h`. The call also
+# needs a new `workdir`, because a workdir belongs to one training. `sample` takes the classes to draw as `h`, too.
+# Here, the new model draws eight images of each class.
 
 # %%
 classes = int(labels.max()) + 1
@@ -217,11 +227,12 @@ drawn = sample(
 show(drawn, rows=classes)
 
 # %% [markdown]
-# Each row has one class. Label 0 is the first folder in alphabetical order (or the lowest number, if all names are
-# numbers), label 1 the second, and so on. In a shell, `pixelcnn sample by_class --label=3 -o class_3.png` draws a grid
-# of the class with label 3 only, which is the threes here.
+# Each row shows one class. Label 0 is the first class folder in alphabetical order, label 1 the second, and so on. If
+# all names are numbers, the order is that of the numbers. In a shell, `pixelcnn sample by_class --label=3 -o
+# class_3.png` draws a grid of the class with label 3 only, here the threes.
 #
-# The label tells the model something about the image, so the images become more probable.
+# The label tells the model something about the image, so the test images are more probable than under the first model:
+# their score is lower.
 
 # %%
 score = evaluate(by_class, class_variables, test, h=test_labels)
@@ -230,9 +241,9 @@ print(f"{score.bits_per_dim:.3f} bits/dim given the class")
 # %% [markdown]
 # ## Complete an image
 # The model draws an image pixel by pixel, in rows from the top. It can therefore continue an image whose first rows are
-# known. The mask is true where pixels are known. The top row of the picture shows test images. In the rows below, the
-# model was given only the upper half of each, and has drawn the lower half in three ways. In a shell, `pixelcnn sample
-# plain --complete=FILE --hide=bottom -o completed.png` completes one image file.
+# known. The argument `mask` is true where pixels are known. The top row of the picture shows test images. For the three
+# rows below, the model was given only the upper half of each image, and drew the lower half. In a shell, `pixelcnn
+# sample plain --complete=FILE --hide=bottom -o completed.png` completes one image file.
 
 # %%
 known = np.arange(SIZE).reshape(1, SIZE, 1, 1) < SIZE // 2
@@ -244,10 +255,12 @@ show(np.concatenate([originals, completed]), rows=4)
 # %% [markdown]
 # ## Compress
 # A model that predicts pixels well can also store them in few bits. To restore the images, a computer must compute
-# exactly the same probabilities as the one that compressed them. Therefore `quantise` first turns the network into one
-# that computes in integers. To choose the scales of these integers, it runs the network on typical images; about 500
-# are enough. The images are sorted by class, so we take them at equal distances (here every second one) to have all
-# classes. `compress` then makes a string of bytes, from which `decompress` restores the images exactly.
+# exactly the same probabilities as the one that compressed them. Sums of floating-point numbers can differ between
+# computers, so `quantise` first turns the network into one that computes in integers. `compress` then makes a string of
+# bytes, from which `decompress` restores the images exactly.
+#
+# To choose the scales of the integers, `quantise` runs the network on typical images; about 500 are enough. The
+# training images are sorted by class, so we take images at equal distances, here every second one, to have all classes.
 
 # %%
 integer, integers = quantise(model, variables, images[:: max(1, len(images) // 500)])
@@ -258,12 +271,14 @@ tiled = len(as_png(grid(test[None], levels=LEVELS, gap=0), optimize=True))
 print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as a PNG each {separate:,} bytes")
 
 # %% [markdown]
-# Whoever decompresses needs the same model, so save it; `load_pretrained("codec")` loads it again. The command
-# `pixelcnn compress` compresses all images of a folder into one file. This file also keeps their names, but each with
-# the ending `.png`, because `pixelcnn decompress` writes them as PNG files. (Images from `.npy` files stay `.npy`
-# files.) The command never resizes or rounds an image. The images to compress may therefore hold only intensities that
-# stand for a level: with 17 levels, 17 of the 256 intensities, those that `as_pixels` returns. Images of another size
-# are allowed, but take more bits. The next cell writes the test images as PNG files of such intensities.
+# Whoever decompresses needs the same model, so the next cell saves it in the folder `codec`, from which
+# `load_pretrained("codec")` loads it again. The cell also writes the test images as PNG files into the folder
+# `prepared`. The cell after it compresses this folder in a shell: `pixelcnn compress` makes one file of all its images,
+# and `pixelcnn decompress` restores them as PNG files with the same names.
+#
+# `pixelcnn compress` never rounds or resizes an image. Each intensity must therefore stand for a level: with 17 levels,
+# only 17 of the 256 intensities do, those that `as_pixels` returns. Images of another size are allowed, but take more
+# bits.
 
 # %%
 save_pretrained("codec", integer, integers, image_shape=(SIZE, SIZE))
@@ -278,34 +293,37 @@ for number, pixels in enumerate(as_pixels(test, levels=LEVELS)):
 
 # %% [markdown]
 # ## Images of your own
-# Change the values in the cell at the top. **Whenever you change one, choose a new `WORKDIR` as well**, restart the
-# kernel, and run all cells.
+# Change the values in the cell at the top, restart the kernel, and run all cells. **Whenever you change a value, choose
+# a new `WORKDIR` as well**, because `fit` stops with an error if its folder holds a training with other values.
 #
-# - **A folder.** Set `FOLDER`. The images lie in `train/CLASS/FILE` and `test/CLASS/FILE`. You need at least 48
-#   training images and 32 test images in all, because the pictures above show so many. For another layout, or files
-#   with captions, see [Your own data](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/your_own_data.md).
+# - **A folder.** Set `FOLDER` to a folder that has the images in `train/CLASS/FILE` and `test/CLASS/FILE`. You need at
+#   least 48 training images and 32 test images in all, because the pictures above show so many. For another layout, or
+#   files with captions, see
+#   [Your own data](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/your_own_data.md).
+# - **`SIZE` and `LEVELS`.** Start with a small size, because the time of a training step grows with the number of
+#   pixels. Set `LEVELS` to 256 for photographs, and to 2 for drawings in black and white.
 # - **No classes.** Write `labels=False` in both calls of `load`, and skip the section *Condition on the class*.
 # - **Arrays.** Leave out the cell that calls `load`, and define `images`, `labels`, `test` and `test_labels` instead.
-#   The images are integers of the shape [count, height, width, channels], where height and width are equal. The labels
-#   are integers [count] from 0. Set `SIZE` to the height of the images, and `LEVELS` to the number of values that a
-#   pixel can have. Skip the cell with `pixelcnn score`, which needs files.
-# - **`SIZE` and `LEVELS`.** Start with a small size, because the time of a training step grows with the number of
-#   pixels. `LEVELS` is the number of values of a pixel: 256 for photographs, 2 for drawings in black and white.
+#   `images` and `test` hold integers from 0 to `LEVELS - 1`, of the shape [count, height, width, channels], where
+#   height and width are equal. Set `SIZE` to the height, and `LEVELS` to the number of values that a pixel can have.
+#   `labels` and `test_labels` hold integers from 0, of the shape [count]. Skip the cell with `pixelcnn score`, which
+#   needs files.
 # - **Keep the results in Colab.** First run `from google.colab import drive; drive.mount("/content/drive")`, and set
 #   `WORKDIR` to a folder of your Drive.
 
 # %% [markdown]
 # ## What to try next
-# - **A better model.** First double the steps, until that no longer helps. Then see [which model and which
+# - **A better model.** First double `STEPS` until that no longer helps. Then see [which model and which
 #   size](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/sizes.md) suit your images, and what makes
 #   [training quick](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/quick_training.md).
-# - **Long trainings.** The training command writes a report with samples and scores, resumes, and augments images:
-#   [Getting started](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/getting_started.md#train).
+# - **Long trainings.** Use the training command of
+#   [Getting started](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/getting_started.md#train). It writes a
+#   report with samples and scores, and can augment the images. Like `fit` with a `workdir`, it can resume.
 # - **More from a model.** [Sampling](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/sampling.md) has
 #   temperature and guidance,
 #   [Conditioning](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/conditioning.md) has maps, sentences and
 #   sets of images as conditions, and
-#   [Likelihoods](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/likelihoods.md) says with what you can
-#   compare a score.
+#   [Likelihoods](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/likelihoods.md) says what you can compare
+#   a score with.
 # - **If something fails**, look for the symptom in
 #   [Troubleshooting](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/troubleshooting.md).
