@@ -20,13 +20,15 @@ TOKENIZERS = {"coarse_prior": "coarse_tokenizer", "prior": "tokenizer"}  # of ea
 
 
 class CodeModel(NamedTuple):
-    """One or two tokenizers, and a prior of the codes of each.
+    """A model of images by way of codes: one or two tokenizers, and a prior of the codes of each.
 
-    With two levels the coarse codes are drawn first, and are the map s of the fine prior. The image is decoded from the
-    fine codes alone.
+    A tokenizer turns an image into a map of codes, and a map of codes back into an image. Its prior is a PixelCNN of
+    such maps. With two tokenizers, the coarse codes are drawn first, and the fine prior reads them as its map s. The
+    image is decoded from the fine codes alone.
 
     Attributes:
-      networks: "tokenizer" and "prior", and with two levels "coarse_tokenizer" and "coarse_prior".
+      networks: The networks "tokenizer" and "prior", and with two tokenizers also "coarse_tokenizer" and
+        "coarse_prior". If the images are codes already, there is only "prior".
       variables: Their variables, by the same names.
     """
 
@@ -44,7 +46,7 @@ class CodeModel(NamedTuple):
         return getattr(self.networks[self.priors[0]], "conditioner", None)
 
     def encode(self, images: Images) -> dict[str, Array]:
-        """Computes the codes of images, by the name of their prior; without a tokenizer the images are the codes."""
+        """Computes the codes that each prior models, by its name; without a tokenizer, the images are these codes."""
         if "tokenizer" not in self.networks:
             return {"prior": jnp.asarray(images)}
         return {name: self._run(TOKENIZERS[name], images, "encode") for name in self.priors}
@@ -52,14 +54,15 @@ class CodeModel(NamedTuple):
     def bits(
         self, images: Images, *, h: ConditionLike | None = None, key: Key[Array, ""] | None = None
     ) -> Float[Array, " batch"]:
-        """Computes the bits of all codes of each image.
+        """Computes the number of bits that the priors need for all codes of each image.
 
-        They are no likelihood of images: what the codes leave out is not counted.
+        It is not a likelihood of the image, because it does not count what the codes leave out.
 
         Args:
-          images: Integers 0 to ``levels - 1`` of shape [batch, height, width, channels]; codes, without a tokenizer.
+          images: Integers 0 to ``levels - 1`` of shape [batch, height, width, channels]; without a tokenizer, they are
+            codes.
           h: The condition, one row per image; None for a model without a condition.
-          key: Of dropout; None scores without.
+          key: PRNG key of the dropout; None, the default, disables it.
 
         Returns:
           Bits of shape [batch].
@@ -85,8 +88,9 @@ class CodeModel(NamedTuple):
           key: A PRNG key.
           shape: Number of images, height and width.
           h: The condition, one row per image; None for a model without a condition.
-          observed: Images to complete. The completions are approximate: hidden pixels are blanked, every code that
-            depends on one is drawn, in raster order, all codes are decoded, and the observed pixels are put back.
+          observed: Images to complete. Every code that depends on a hidden pixel is drawn, and the other codes are
+            computed from the images. Then all codes are decoded, and the observed pixels are put back. The completions
+            are approximate.
           mask: True at observed pixels.
           **options: ``temperature``, ``guidance`` and ``on_row`` of ``pixelcnn_jax.sample``.
 
@@ -127,6 +131,6 @@ class CodeModel(NamedTuple):
 
 
 def touched(hidden: Bool[np.ndarray, "#batch height width 1"], factor: int) -> Bool[Array, "#batch rows columns 1"]:
-    """Finds the codes that depend on a hidden pixel: those with one in their square or a square beside it."""
+    """Finds the codes that depend on a hidden pixel, which lies in their own square or in a square beside it."""
     window, strides, padding = (3 * factor,) * 2, (factor,) * 2, ((factor, factor),) * 2
     return nn.max_pool(jnp.asarray(hidden, jnp.float32), window, strides, padding) > 0

@@ -32,13 +32,13 @@ def log_prob(
     """Computes the exact log-likelihood log p(x | h, s) of each image (equation 1 of 1606.05328).
 
     Args:
-      model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
-        fields ``levels`` and ``channels``.
+      model: A network of this package, a ``ConditionalModel``, or any Linen module that maps images to logits and has
+        the fields ``levels`` and ``channels``.
       variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
       images: Integers 0 to ``model.levels - 1``, or bool, of shape [batch, height, width, channels]; the last axis may
         be missing if there is one channel.
-      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. Pass labels as integers:
-        a network of this package receives them as one-hot vectors, and your own network as int32. For a
+      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. Pass labels as integers,
+        which are converted to one-hot vectors for a network of this package; your own network gets them as int32. For a
         ``ConditionalModel``, pass what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
 
@@ -84,19 +84,20 @@ def nll(
     Unlike ``log_prob`` it can apply dropout and score a part of each image.
 
     Args:
-      model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
-        fields ``levels`` and ``channels``.
+      model: A network of this package, a ``ConditionalModel``, or any Linen module that maps images to logits and has
+        the fields ``levels`` and ``channels``.
       variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
       images: Integers 0 to ``model.levels - 1``, or bool, of shape [batch, height, width, channels]; the last axis may
         be missing if there is one channel. Under ``jit``, values out of range are not noticed.
-      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. Pass labels as integers:
-        a network of this package receives them as one-hot vectors, and your own network as int32. For a
+      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. Pass labels as integers,
+        which are converted to one-hot vectors for a network of this package; your own network gets them as int32. For a
         ``ConditionalModel``, pass what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
-      key: PRNG key of the dropout; None, the default, disables it. A network of your own has dropout only if its call
-        takes ``deterministic``.
-      mask: A bool array [batch, height, width, channels], of which any axis may have length 1, true at the sub-pixels
-        whose terms are summed; the other sub-pixels still condition later ones. None sums over all.
+      key: PRNG key of the dropout; None, the default, disables it. For dropout, the call of a network of your own needs
+        an argument ``deterministic``, which is then False.
+      mask: A bool array [batch, height, width, channels], true at the sub-pixels (channels of a pixel) whose losses are
+        summed. The other sub-pixels still serve to predict later ones. An axis of length 1 is broadcast. None, the
+        default, sums over all.
 
     Returns:
       Losses in nats, float32 at least, of shape [batch].
@@ -125,16 +126,16 @@ def nll(
 def bits_per_dim(
     model: nn.Module, variables: Variables, images: ImagesLike, *, h: ConditionLike | None = None, s: Map | None = None
 ) -> Float[Array, " batch"]:
-    """Computes bits per dimension, -log2 p(x | h, s) divided by the number of sub-pixels.
+    """Computes bits per dimension, -log2 p(x | h, s) of each image divided by height x width x channels.
 
     Args:
-      model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
-        fields ``levels`` and ``channels``.
+      model: A network of this package, a ``ConditionalModel``, or any Linen module that maps images to logits and has
+        the fields ``levels`` and ``channels``.
       variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
       images: Integers 0 to ``model.levels - 1``, or bool, of shape [batch, height, width, channels]; the last axis may
         be missing if there is one channel.
-      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. Pass labels as integers:
-        a network of this package receives them as one-hot vectors, and your own network as int32. For a
+      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. Pass labels as integers,
+        which are converted to one-hot vectors for a network of this package; your own network gets them as int32. For a
         ``ConditionalModel``, pass what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
 

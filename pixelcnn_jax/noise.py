@@ -25,7 +25,8 @@ STEPS = 4  # of quantisation per standard deviation of the noise
 class Poisson:
     """The noise of counted photons: a sub-pixel of expected count x is Poisson(x).
 
-    The measurements must be counts. If a camera reports c levels per photon and an offset, subtract and divide first.
+    The measurements must be counts. If a camera reports c levels per photon plus an offset, first subtract the offset,
+    then divide by c.
     """
 
     def entropy(self, clean: Any) -> Float64[np.ndarray, "..."]:
@@ -49,9 +50,10 @@ class Poisson:
     def estimate(self, measured: Any) -> Float64[np.ndarray, "..."]:
         """Estimates the entropy from a single count y: y - y G(y) + log y!, with Grassberger's G (physics/0307138).
 
-        The entropy at an expected count of x is x - x log x + E[log y!]. The estimate replaces x by the count y, log x
-        by G(y), and the expectation by log y! itself. The mean of the estimate is too low by x E1(2x) nats, where E1 is
-        the exponential integral: by 0.001 at an expected count of x = 3, by 0.05 at 1, and by 0.14 at most, at 0.22.
+        Use it if the expected count x is unknown. The entropy at x is x - x log x + E[log y!]. The estimate replaces x
+        by the count y, log x by G(y), and the expectation by log y! itself. On average, it is too low by x E1(2x) nats,
+        where E1 is the exponential integral. This error is 0.001 at x = 3, 0.05 at x = 1, and at most 0.14, at x =
+        0.22.
 
         Args:
           measured: The counts.
@@ -71,8 +73,8 @@ class Gaussian:
     """Additive Gaussian noise of measurements that are rounded to integers; ``as_counts`` rounds floats.
 
     Attributes:
-      sigma: Standard deviation in levels, at least 0.5. Below it, the entropy would depend on where between two levels
-        the noiseless value lies.
+      sigma: Standard deviation in levels, at least 0.5. With less noise, the entropy would depend on where between two
+        levels the noiseless value lies.
     """
 
     sigma: float
@@ -123,10 +125,11 @@ class BernoulliFlips:
 
 
 def as_counts(measured: np.ndarray | Array, *, sigma: float) -> tuple[UInt16[np.ndarray, "..."], Gaussian]:
-    """Quantises floats to steps of a quarter of the standard deviation of their Gaussian noise, and says so on stderr.
+    """Quantises floats to integers, in steps of a quarter of the standard deviation of their Gaussian noise.
 
-    Quantise all images in one call, before they are split, because the smallest value becomes level 0. Steps this fine
-    lose less than 0.004 bits of information per sub-pixel.
+    Steps this fine lose less than 0.004 bits of information per sub-pixel. Quantise all images in one call, before you
+    split them, because the smallest value becomes level 0. The number of levels is printed to stderr; pass it to
+    ``fit`` as ``levels``.
 
     Args:
       measured: Floats of any shape.

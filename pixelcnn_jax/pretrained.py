@@ -44,7 +44,7 @@ class Pretrained(NamedTuple):
       model: A network, a ``ConditionalModel``, or a dict of networks.
       variables: Its variables, for ``model.apply``, ``log_prob`` and ``sample``; for a dict of networks, a dict by the
         same names.
-      card: What is known of the model: its scores, the config and the command of its training, and more;
+      card: What is known about the model: its scores, the config and the command of its training, and more;
         ``card["image_spec"]`` is an ``ImageSpec`` with the height and width of its images.
     """
 
@@ -81,11 +81,11 @@ def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrain
     """Loads a trained model, and checks its weights against the SHA-256 in its card.
 
     Args:
-      name: A published name, the folder of a run or of ``save_pretrained``, a .safetensors file or the card beside it
-        (a JSON file of the same name), or "hf://OWNER/NAME" or "hf://OWNER/NAME@REVISION" for one on the Hugging Face
-        Hub. Write "./NAME" for a path that is also a published name.
-      model: The network, or a dict of networks, needed only if the class is your own and is not registered with
-        ``register``. None builds what the card describes.
+      name: A published name, the folder of a run or of ``save_pretrained``, a .safetensors file, or the card beside it
+        (a JSON file of the same name). For a model on the Hugging Face Hub, write "hf://OWNER/NAME", or
+        "hf://OWNER/NAME@REVISION" for one revision. If a path is also a published name, write "./NAME" for the path.
+      model: None, the default, builds what the card describes. Pass the network, or a dict of networks, only if its
+        class is your own and is not registered with ``register``.
 
     Returns:
       The model, its variables and its card: a dict of scores, settings and, as "image_spec", the ``ImageSpec``.
@@ -159,20 +159,21 @@ def save_pretrained(
 ) -> None:
     """Writes a model for ``load_pretrained`` and the commands of ``pixelcnn``.
 
-    A model at the same path is replaced at once: a process that is killed leaves the old one or the new one.
+    A model at the same path is replaced in one step, so a process that is killed leaves either the old or the new one.
 
     Args:
       path: A folder, which will hold model.safetensors and model.json, or a .safetensors file.
       model: A network, a ``ConditionalModel``, or a dict of networks. If its class is your own, ``register`` the class.
       variables: Its variables; for a dict of networks, a dict by the same names. bfloat16 is stored as float32.
-      card: A dict to keep with the model: JSON values, and an ``ImageSpec`` (size, channels, levels and classes of the
-        images) as "image_spec". The fields "format", "networks", "parameters", "dtype" and "sha256" are always written
-        by this function. The field "density" names what is modelled, such as "p(x|y)" for class labels y; if it is
-        missing, it follows from ``classes``.
+      card: A dict to keep with the model. Its values must be JSON, except for "image_spec", which is an ``ImageSpec``
+        (size, channels, levels and classes of the images). The field "density" names what is modelled, such as "p(x|y)"
+        for class labels y. If it is missing, the density of a single model follows from the conditions that it reads
+        and from ``classes``. The fields "format", "networks", "parameters", "dtype" and "sha256" are always written by
+        this function.
       image_shape: Height and width of its images, for a single model whose card has no "image_spec".
-      classes: Number of classes if h is a class label; the weights do not show whether it is. If None, h counts as a
-        label if two things hold: the network is of this package, and the "image_spec" of the card has as many
-        ``classes`` as h has entries.
+      classes: Number of classes if h is a class label. Pass it, because the weights do not show whether h is one. If
+        None, h still counts as a label if two things hold: the network is of this package, and the "image_spec" of the
+        card has as many ``classes`` as h has entries.
 
     Returns:
       Nothing.

@@ -39,33 +39,37 @@ def sample(
 ) -> Int[Array, "batch height width channels"]:
     """Draws images from p(x | h, s).
 
-    The samples follow this distribution exactly, unless you change ``temperature`` or ``guidance``, or pass a ``mask``
-    whose observed pixels do not come first. Drawing a batch from a ``GatedPixelCNN`` costs about as much as one forward
-    pass, because what was computed for earlier pixels is kept (Ramachandran et al. 2017). Keeping it needs a
-    ``models.streaming.Stream``, which computes the network pixel by pixel. All networks of this package but
-    ``DiagonalBiLSTM`` have one. For other modules, a whole forward pass is computed for every sub-pixel, as in
-    ``naive_sample``.
+    By default, the samples follow this distribution exactly. ``temperature`` and ``guidance`` change the distribution,
+    and completions of ``observed`` images are exact only for some masks (see ``mask``).
+
+    Drawing a batch from a ``GatedPixelCNN`` takes about as much arithmetic as one forward pass, because what was
+    computed for earlier pixels is kept (Ramachandran et al. 2017). This needs a ``models.streaming.Stream``, which
+    computes the network pixel by pixel. All networks of this package but ``DiagonalBiLSTM`` have one. For a module
+    without one, every sub-pixel (one channel of one pixel) takes a complete forward pass, as in ``naive_sample``.
 
     Args:
-      model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
-        fields ``levels`` and ``channels``.
+      model: A network of this package, a ``ConditionalModel``, or any Linen module that maps images to logits and has
+        the fields ``levels`` and ``channels``.
       variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
-      key: One PRNG key, or a key per image. With one key, the noise of an image depends on its place in the batch. With
-        a key per image, images with equal keys get equal noise in any batch. If the keys are spread over several
-        devices (sharded), so is the batch.
+      key: One PRNG key, or a key per image. With one key, the random numbers of an image (its noise) depend on this key
+        and on the place of the image in the batch. With a key per image, they depend on its key alone, so images with
+        equal keys get equal noise in any batch. If the keys are spread over several devices (sharded), so is the batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. Pass labels as integers:
-        a network of this package receives them as one-hot vectors, and your own network as int32. For a
+      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. Pass labels as integers,
+        which are converted to one-hot vectors for a network of this package; your own network gets them as int32. For a
         ``ConditionalModel``, pass what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
-      observed: Images [batch, height, width, channels], or one image for the whole batch, [1, height, width, channels].
-        Their sub-pixels are kept where ``mask`` is true. Pass both or neither.
+      observed: Images to complete, [batch, height, width, channels], or one for the whole batch, [1, height, width,
+        channels]. Sub-pixels are kept where ``mask`` is true, and drawn elsewhere. Pass both ``observed`` and ``mask``,
+        or neither.
       mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis of length 1 is
         broadcast. If the observed pixels come first in raster order (row by row from the top, each from left to right),
-        the samples follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
+        the samples follow p(rest | observed) exactly. Otherwise they are approximate, because an observed pixel
+        influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
-      guidance: Weight w of classifier-free guidance (Ho and Salimans 2022): the logits are (1 + w) times those given
-        the condition minus w times those without. The model must have been trained with conditions dropped at random.
+      guidance: Weight w of classifier-free guidance (Ho and Salimans 2022), which makes samples fit their condition
+        better. The logits are (1 + w) times those given the condition minus w times those without. The model must have
+        been trained with conditions dropped at random.
       on_row: Called with the index of each row that is finished, for a progress bar; not called without a ``Stream``.
 
     Returns:
@@ -104,32 +108,36 @@ def sample_and_log_prob(
     """Draws images as ``sample`` does, and computes the log-probability of each.
 
     Args:
-      model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
-        fields ``levels`` and ``channels``.
+      model: A network of this package, a ``ConditionalModel``, or any Linen module that maps images to logits and has
+        the fields ``levels`` and ``channels``.
       variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
-      key: One PRNG key, or a key per image. With one key, the noise of an image depends on its place in the batch. With
-        a key per image, images with equal keys get equal noise in any batch. If the keys are spread over several
-        devices (sharded), so is the batch.
+      key: One PRNG key, or a key per image. With one key, the random numbers of an image (its noise) depend on this key
+        and on the place of the image in the batch. With a key per image, they depend on its key alone, so images with
+        equal keys get equal noise in any batch. If the keys are spread over several devices (sharded), so is the batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. Pass labels as integers:
-        a network of this package receives them as one-hot vectors, and your own network as int32. For a
+      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. Pass labels as integers,
+        which are converted to one-hot vectors for a network of this package; your own network gets them as int32. For a
         ``ConditionalModel``, pass what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
-      observed: Images [batch, height, width, channels], or one image for the whole batch, [1, height, width, channels].
-        Their sub-pixels are kept where ``mask`` is true. Pass both or neither.
+      observed: Images to complete, [batch, height, width, channels], or one for the whole batch, [1, height, width,
+        channels]. Sub-pixels are kept where ``mask`` is true, and drawn elsewhere. Pass both ``observed`` and ``mask``,
+        or neither.
       mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis of length 1 is
         broadcast. If the observed pixels come first in raster order (row by row from the top, each from left to right),
-        the samples follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
+        the samples follow p(rest | observed) exactly. Otherwise they are approximate, because an observed pixel
+        influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
-      guidance: Weight w of classifier-free guidance (Ho and Salimans 2022): the logits are (1 + w) times those given
-        the condition minus w times those without. The model must have been trained with conditions dropped at random.
+      guidance: Weight w of classifier-free guidance (Ho and Salimans 2022), which makes samples fit their condition
+        better. The logits are (1 + w) times those given the condition minus w times those without. The model must have
+        been trained with conditions dropped at random.
       on_row: Called with the index of each row that is finished, for a progress bar; not called without a ``Stream``.
 
     Returns:
       The images that ``sample`` draws, and the log-probability of each in nats, float32 at least, of shape [batch].
-      Temperature and guidance are included in these log-probabilities. Observed sub-pixels do not count. Under ``jit``,
-      wrong values raise no error: if a logit is NaN or plus infinity, or an observed value is out of range, the
-      sub-pixel becomes -1 and the log-probability of its image NaN.
+      These are log-probabilities under the distribution from which the images are drawn, so they depend on temperature
+      and guidance. Observed sub-pixels do not count. Under ``jit``, wrong values raise no error: if a logit is NaN or
+      plus infinity, or an observed value is out of range, the sub-pixel becomes -1 and the log-probability of its image
+      NaN.
 
     Raises:
       InputError: If an argument does not fit the model, or a logit is NaN or plus infinity.
@@ -185,25 +193,28 @@ def naive_sample(
     Use it to check the ``Stream`` of a network of your own: both functions must draw the same images in float32.
 
     Args:
-      model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
-        fields ``levels`` and ``channels``.
+      model: A network of this package, a ``ConditionalModel``, or any Linen module that maps images to logits and has
+        the fields ``levels`` and ``channels``.
       variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
-      key: One PRNG key, or a key per image. With one key, the noise of an image depends on its place in the batch. With
-        a key per image, images with equal keys get equal noise in any batch. If the keys are spread over several
-        devices (sharded), so is the batch.
+      key: One PRNG key, or a key per image. With one key, the random numbers of an image (its noise) depend on this key
+        and on the place of the image in the batch. With a key per image, they depend on its key alone, so images with
+        equal keys get equal noise in any batch. If the keys are spread over several devices (sharded), so is the batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. Pass labels as integers:
-        a network of this package receives them as one-hot vectors, and your own network as int32. For a
+      h: The condition, one row per image: vectors [batch, condition] or class labels [batch]. Pass labels as integers,
+        which are converted to one-hot vectors for a network of this package; your own network gets them as int32. For a
         ``ConditionalModel``, pass what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
-      observed: Images [batch, height, width, channels], or one image for the whole batch, [1, height, width, channels].
-        Their sub-pixels are kept where ``mask`` is true. Pass both or neither.
+      observed: Images to complete, [batch, height, width, channels], or one for the whole batch, [1, height, width,
+        channels]. Sub-pixels are kept where ``mask`` is true, and drawn elsewhere. Pass both ``observed`` and ``mask``,
+        or neither.
       mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis of length 1 is
         broadcast. If the observed pixels come first in raster order (row by row from the top, each from left to right),
-        the samples follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
+        the samples follow p(rest | observed) exactly. Otherwise they are approximate, because an observed pixel
+        influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
-      guidance: Weight w of classifier-free guidance (Ho and Salimans 2022): the logits are (1 + w) times those given
-        the condition minus w times those without. The model must have been trained with conditions dropped at random.
+      guidance: Weight w of classifier-free guidance (Ho and Salimans 2022), which makes samples fit their condition
+        better. The logits are (1 + w) times those given the condition minus w times those without. The model must have
+        been trained with conditions dropped at random.
 
     Returns:
       The images that ``sample`` draws. In bfloat16 or float16, a few sub-pixels may differ, because the two functions

@@ -30,31 +30,32 @@ def compress(
     extra: bytes = b"",
     on_row: OnRow | None = None,
 ) -> bytes:
-    """Compresses images losslessly, to about -log2 p(x | h, s) bits.
+    """Compresses images losslessly, to about -log2 p(x | h, s) bits each.
 
-    Other machines can decompress the result, since an integer model computes the same probabilities everywhere (a
-    machine that cannot, because its products in float32 are not exact, says so). Images are coded in groups of
-    ``batch_size``, which can be decompressed one by one. In addition to the bits of the images, a file has about 80
-    bytes, and at least 5 for each group.
+    Other machines can decompress the result, because an integer model computes the same probabilities everywhere. (A
+    machine that does not compute products of integers in float32 exactly raises an error instead.) Images are coded in
+    groups of ``batch_size``, and each group can be decompressed alone. In addition to the bits of the images, the
+    result has about 80 bytes, and at least 5 bytes for each group.
 
     Args:
       model: An ``IntegerPixelCNN``, from ``quantise`` or a published name that ends in ``_integer``.
       variables: Its variables.
       images: Integers 0 to ``model.levels - 1``, of shape [count, height, width, channels].
       h: Class labels [count], or one-hot vectors [count, classes]; None for a model without a condition. They are not
-        stored.
-      s: Maps [count, height, width, map_features]; None for a model without maps. They are not stored.
+        stored, so ``decompress`` needs them again.
+      s: Maps [count, height, width, map_features]; None for a model without maps. They are not stored either.
       batch_size: Number of images in a group. Small groups cost space: for images as small as those of MNIST, groups of
-        16 take about 2 % more bytes than groups of 256; for larger images the difference is negligible. If images (or
-        tiles) are wider than 65,536 / ``batch_size`` pixels, the groups are smaller than you ask for.
+        16 take about 2 % more bytes than groups of 256; for larger images the difference is negligible. A group is
+        coded as one picture of at most 65,536 pixels in width, its images (or tiles) side by side, so groups of wide
+        images are smaller than you ask for.
       tile: Side in pixels of the tiles in which large images are coded; None codes whole images. Each tile can be
         decompressed alone. Only some tiles are computed at a time, so little more memory is needed than for the images.
         For the least memory, also set ``batch_size=1``.
-      verify: Whether to decompress and compare before returning, which doubles the time.
+      verify: Whether to decompress the result and compare it with the images before returning, which doubles the time.
       extra: Bytes of your own, to be stored in the container; ``pixelcnn_jax.codec.container.unpack(data).extra`` reads
         them.
-      on_row: Called for each finished row of a group or tile, with its index, for a progress bar; rows finish eight at
-        a time, and with ``verify`` each finishes twice.
+      on_row: Called with the index of each finished row of a group or tile, for a progress bar. Rows finish eight at a
+        time, and with ``verify`` each finishes twice.
 
     Returns:
       The container, for ``decompress``.
@@ -129,11 +130,11 @@ def decompress(
       s: The maps that ``compress`` was given; if ``group`` is given, only those of its images, and if ``tile`` is
         given, only the part in the tile.
       group: Index of the one group of images to decompress; None for all.
-      tile: (row, column) of the one tile of the images to decompress, counted in tiles from (0, 0), if they were
-        compressed in tiles; None for all.
+      tile: If the images were compressed in tiles, the (row, column) of the one tile to decompress of each image,
+        counted in tiles from (0, 0); None for all.
       max_subpixels: Number of sub-pixels above which a container is rejected, because the memory must hold them.
-      on_row: Called once for each finished row of a group or tile, with its index, for a progress bar; rows finish
-        eight at a time.
+      on_row: Called with the index of each finished row of a group or tile, for a progress bar. Rows finish eight at a
+        time.
 
     Returns:
       Integers 0 to ``model.levels - 1`` of shape [count, height, width, channels]: uint8, or uint16 above 256 levels.

@@ -38,20 +38,22 @@ def quantise(
 ) -> tuple[IntegerPixelCNN, dict[str, Any]]:
     """Rounds a trained network to integers, for ``compress`` and ``decompress``.
 
-    An integer model computes the same probabilities on every machine and in every batch size. Its likelihood is worse
-    by less than 0.001 bits/dim for the published models, and by 0.006 for a small model of simulated images of 16 bits.
+    They need an integer model, because it computes the same probabilities on every machine and in every batch size. Its
+    likelihood is worse by less than 0.001 bits/dim for the published models, and by 0.006 for a small model of
+    simulated images of 16 bits.
 
     Args:
-      model: A ``GatedPixelCNN`` without attention, of at most 4,096 levels unless it has a mixture; or a
-        ``ConditionalModel`` of such a network and a ``ConstantCondition``, whose effect is added to the biases.
+      model: A ``GatedPixelCNN`` without attention, or a ``ConditionalModel`` of such a network and a
+        ``ConstantCondition``, whose effect is added to the biases. A network without a mixture may have at most 4,096
+        levels.
       variables: Its variables.
       images: A few hundred images like those to be compressed, of shape [count, height, width, channels]; they
         determine the ranges of the integers.
       h: Their class labels [count], or one-hot vectors [count, classes]; None for a model without a condition.
-      s: Their maps [count, height, width, map_features]; None for a model without maps. The integer model clips a map
-        to 1.5 times the largest value given here, in both directions, and rounds it to one of about 1,000 values in
-        this range (16,000 if the model has more than 4,096 levels). Maps of integers stay exact up to 341, or up to
-        5,461 in models of more than 4,096 levels.
+      s: Their maps [count, height, width, map_features]; None for a model without maps. The integer model clips the
+        values of a map to plus or minus 1.5 times the largest magnitude given here. In this range, it rounds each to
+        one of about 1,000 values. Maps of integers stay exact if no magnitude given here exceeds 341. If the model has
+        more than 4,096 levels, there are about 16,000 values, and integers stay exact up to 5,461.
 
     Returns:
       The integer model and its variables. Keep both, because files can be decompressed only with them.

@@ -23,11 +23,13 @@ DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 class Network(nn.Module):
-    """Base class of the networks: p(x | h, s) as a product over the sub-pixels of an image, in raster order.
+    """Base class of the networks: p(x | h, s) as a product of conditionals, one for each sub-pixel in raster order.
+
+    A sub-pixel is one channel of one pixel. Raster order is row by row from the top, and each row from left to right.
 
     This is a Linen module: ``model.init(key, images, h, s)`` draws its variables, and ``model.apply(variables, images,
     h, s)`` computes the logits of every sub-pixel given all earlier ones. If the model reads no h or no s, leave it out
-    in both calls.
+    in both calls, or pass None.
 
     Attributes:
       levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.
@@ -77,7 +79,8 @@ class Network(nn.Module):
 
         Args:
           rngs: A PRNG key.
-          *inputs: images, and h and s if the model is to have them, as in a call; their shapes matter.
+          *inputs: Images, and h and s if the model is to read them, as in a call. Only their shapes matter, so the
+            images may be zeros of type int.
           **options: Further options of Flax's ``init``.
 
         Returns:
@@ -100,7 +103,8 @@ class Network(nn.Module):
 
         Returns:
           Unnormalised log-probabilities of the levels, float32 at least, of shape [batch, height, width, channels,
-          levels]. Those of a mixture are cut off at -87, without a gradient: train and score it by ``log_probs``.
+          levels]. If the network predicts a mixture, they are cut off at -87 and have no gradient there, so train and
+          score it by ``log_probs`` instead.
 
         Raises:
           InputError: If images, h or s do not fit the network.
@@ -216,7 +220,8 @@ class Network(nn.Module):
 
         Args:
           params: The parameters, as declared by ``parameter_shapes``.
-          inputs: A constant 1, then the intensities or embeddings, of shape [batch, height, width, inputs].
+          inputs: A constant 1, which tells pixels from padding, and the intensities or embeddings, of shape [batch,
+            height, width, inputs].
           condition: h and s, in the dtype of the features.
           key: PRNG key of the dropout; None disables it.
 
@@ -230,8 +235,8 @@ class Network(nn.Module):
     def stream(self) -> Any:
         """Builds the ``Stream`` (``models.streaming``), by which sampling evaluates the network with a cache.
 
-        A class that inherits from a network with a stream is nevertheless sampled without a cache until it defines
-        ``stream`` itself, because its computation may differ.
+        A stream computes what one class computes, and a subclass may compute something else. A subclass is therefore
+        sampled without a cache until it defines ``stream`` itself.
 
         Returns:
           The stream, or None if sampling is to rerun the network for each sub-pixel.

@@ -20,6 +20,8 @@ from pixelcnn_jax.models.streaming import Stream, stream_of
 class Cache(flax.struct.PyTreeNode):
     """What a stream has computed for the sub-pixels so far, as a pytree whose shapes never change.
 
+    Most fields are arguments or results of the methods of ``pixelcnn_jax.models.streaming.Stream``.
+
     Attributes:
       stream: The stream.
       params: Its parameters, from ``prepare``.
@@ -52,6 +54,9 @@ def init_cache(
     s: Map | None = None,
 ) -> Cache:
     """Builds the cache for ``next_conditional``, before the first sub-pixel.
+
+    With these two functions, you choose the value of each sub-pixel (one channel of one pixel) yourself, for example in
+    a search, where ``sample`` would draw it.
 
     Args:
       model: A network with a ``Stream``, or a ``ConditionalModel`` of one.

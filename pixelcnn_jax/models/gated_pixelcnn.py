@@ -26,14 +26,15 @@ Stacks = tuple[Array, Array]  # features of the vertical and of the horizontal s
 class GatedPixelCNN(Network):
     """The conditional Gated PixelCNN of van den Oord et al. 2016 (1606.05328): p(x), or p(x | h, s).
 
-    Each layer has a vertical stack, which sees the rows above, and a horizontal stack, which sees the earlier pixels of
-    the row (figure 2). Both have gated activation units tanh(f) * sigmoid(g). A condition is added to f and to g: a
-    vector h, for example a one-hot class label, acts alike at every pixel (equation 4); each vector of a map s acts at
-    its own pixel (equation 5).
+    The network has two stacks of layers: the vertical stack sees the rows above a pixel, and the horizontal stack sees
+    the earlier pixels of its row (figure 2). Both have gated activation units tanh(f) * sigmoid(g), where f and g are
+    computed by convolutions. A linear function of the condition is added to f and to g. A vector h, for example a
+    one-hot class label, acts alike at every pixel (equation 4). A map s has a vector for each pixel, which acts at this
+    pixel (equation 5).
 
     This is a Linen module: ``model.init(key, images, h, s)`` draws its variables, and ``model.apply(variables, images,
-    h, s)`` computes the logits of every sub-pixel given all earlier ones. If the model reads no h or no s, leave it out
-    in both calls.
+    h, s)`` computes the logits of every sub-pixel (one channel of one pixel) given all earlier ones. If the model reads
+    no h or no s, leave it out in both calls, or pass None.
 
     Attributes:
       levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.
@@ -56,9 +57,10 @@ class GatedPixelCNN(Network):
         Logits are float32 at least. Without ``code_features``, a network can distinguish at most 512 levels in
         bfloat16, and 4,097 in float16.
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
-      attention: Number of layers between two attentions of the vertical stack, less than ``layers``. Each pixel then
-        reads all pixels of its row and of the 31 rows above, which widens the context beyond the filters
-        (``models.attention``). 0 for the network of the paper, which has none.
+      attention: Number of layers from one attention of the vertical stack to the next, less than ``layers``; 0, the
+        default, for the network of the paper, which has none. Attention widens the context beyond the filters
+        (``models.attention``): each pixel reads the vertical features of all pixels in its row and in the 31 rows
+        above. This is causal, because the vertical features of a row depend only on the rows above it.
       linear_prediction: Whether the logistics of a mixture are centred on a linear prediction from the neighbouring
         pixels and earlier channels, with coefficients that the network computes. It helps with photographs. ``sample``
         computes such a model in float32 at least.

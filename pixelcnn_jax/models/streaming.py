@@ -21,11 +21,16 @@ OnRow = Callable[[int], None]  # is given the index of each row that is finished
 class Stream(Protocol):
     """The steps by which a network is evaluated row by row, pixel by pixel and colour by colour.
 
-    A stream carries a memory of the rows above and one of the columns to the left, so that no step computes again what
-    these hold. ``sample``, the codec and ``models.conditionals`` drive it in this order: ``prepare`` and ``first_rows``
-    once; ``open_row`` and ``first_columns`` for each row; ``open_pixel`` for each pixel; ``read_colour`` for each
-    colour; then ``close_pixel`` and ``close_row``. All steps are pure functions. A stream is hashable, and equal
-    streams compute the same.
+    A colour is a channel of a pixel. The steps hand on two memories, ``rows`` of the rows above and ``columns`` of the
+    columns to the left, so that nothing in them is computed again. ``sample``, the codec and ``models.conditionals``
+    call the steps in this order:
+
+    - First: ``prepare`` and ``first_rows``.
+    - For each row: ``open_row`` and ``first_columns``, then the steps of its pixels, then ``close_row``.
+    - For each pixel: ``open_pixel``, then ``read_colour`` for each colour, then ``close_pixel``.
+
+    All steps must be pure functions. A stream must be hashable, and equal streams must compute the same, because
+    compiled functions take it as a static argument.
     """
 
     @property
@@ -155,7 +160,7 @@ def advance_row(
       choose: Chooses the value of a sub-pixel: maps carry, logits, old value, column and colour to the new value and
         the next carry.
       width: The number of columns to fill.
-      read: Replaces ``stream.read_colour``.
+      read: A function to call in place of ``stream.read_colour``; None, the default, replaces nothing.
       repeat: Maps images to the batch that the stream reads, for example each image twice, for guidance.
 
     Returns:

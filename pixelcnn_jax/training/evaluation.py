@@ -34,8 +34,8 @@ class Evaluation(NamedTuple):
     """The likelihood of a set of images, as ``evaluate`` returns it.
 
     The standard error and the interval say how much the mean would differ for other images of the same kind. They do
-    not include the randomness of training, and they take the images for independent, which patches of one image are
-    not.
+    not say how much it would differ if you trained again. They are too small if the images are not independent, for
+    example if they are patches of one image.
 
     Attributes:
       nats: Mean of -log p(x | h, s) over the images, in nats per image.
@@ -63,17 +63,18 @@ def evaluate(
 ) -> Evaluation:
     """Computes the mean negative log-likelihood of a set of images, with a 95 % interval.
 
-    Every image is scored once, in batches over all devices. Products of float32 matrices have full precision, on a GPU
-    or TPU too.
+    Every image is scored once, in batches over all devices. Products of float32 matrices have full precision, also on a
+    GPU or TPU, where JAX's default is lower.
 
     Args:
-      model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
-        fields ``levels`` and ``channels``.
+      model: A network of this package, a ``ConditionalModel``, or any Linen module that maps images to logits and has
+        the fields ``levels`` and ``channels``.
       variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
       images: Integers 0 to ``model.levels - 1``, or bool, of shape [count, height, width, channels]; the last axis may
         be missing if there is one channel.
-      h: The condition, one row per image: vectors [count, condition], or class labels [count] for a network that reads
-        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
+      h: The condition, one row per image: vectors [count, condition] or class labels [count]. Pass labels as integers,
+        which are converted to one-hot vectors for a network of this package; your own network gets them as int32. For a
+        ``ConditionalModel``, pass what its conditioner reads. None for a model without a condition.
       s: Maps [count, height, width, map_features]; None for a model without maps.
       batch_size: Number of images at a time, rounded up to a multiple of the number of devices.
 

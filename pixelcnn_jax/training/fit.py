@@ -46,7 +46,7 @@ class Fitted(NamedTuple):
     """A trained model, as ``fit`` returns it.
 
     Attributes:
-      model: The network, which computes in float32 at least.
+      model: The model. If its ``dtype`` was bfloat16 or float16, this is a copy that computes in float32.
       variables: Its variables: the moving average of the parameters (EMA) at the best validation.
       history: One dict per record, with "step" and "seconds". The records of training have "train_bits_per_dim" and
         "gradient_norm" (means since the last record), "images_per_second", "learning_rate", and "skipped" (the number
@@ -87,45 +87,48 @@ def fit(
 ) -> Fitted:
     """Trains a model of p(x), or of p(x | h, s), on an array of images.
 
-    The optimizer is Muon, and Adam for biases and embeddings, with gradients clipped to a global norm of 1; the
-    learning rate rises over the first steps and then follows a cosine to zero. What is validated and returned is an
-    exponential moving average (EMA) of the parameters. On one machine, identical calls with the same number of devices
-    and CPU cores give bit-identical results.
+    The optimizer is Muon, with Adam for biases and embeddings. Gradients are clipped to a global norm of 1. The
+    learning rate rises over the first steps and then follows a cosine to zero. At regular intervals, ``fit`` scores an
+    exponential moving average (EMA) of the parameters on held-out images, and it returns the average with the best
+    score. On one machine, identical calls with the same number of devices and CPU cores give bit-identical results.
 
     Args:
       model: None chooses a ``GatedPixelCNN`` with ``layers=8`` and ``features=32``. It predicts a softmax for up to 32
         levels, and for more levels a mixture of 8 logistics with point masses. Its dropout is 0.2 if training takes
-        more than ten epochs, and otherwise 0. For other sizes, pass a ``ModelConfig``, which has the attributes of a
-        network except levels and channels; these follow from the images. A network may be one of this package, a
-        ``ConditionalModel``, or any Linen module from images to logits with the fields ``levels`` and ``channels``.
+        more than ten epochs, and otherwise 0. To choose the size yourself, pass a
+        ``pixelcnn_jax.registry.ModelConfig``. It has the attributes of a network except levels and channels, which
+        follow from the images. Or pass a network of this package, a ``ConditionalModel``, or any Linen module that maps
+        images to logits and has the fields ``levels`` and ``channels``.
       images: Integers 0 to ``levels - 1``, or bool, of shape [count, height, width, channels] or, for one channel,
         [count, height, width].
       h: The condition, one row per image: vectors [count, condition] of any dtype, or class labels [count], integers or
         bool. A network of this package gets labels as one-hot vectors, and one of your own gets them as int32. A
         ``ConditionalModel`` takes what its conditioner reads. None for p(x).
       s: Maps [count, height, width, map_features]; None for a model without maps.
-      levels: Number of intensity levels of a sub-pixel. None takes that of the model, and otherwise 2 for bool, 256 for
-        uint8 and 65,536 for uint16. For images of other dtypes, pass it or a model that has it.
-      validation: Fraction of the images to hold out at random, above 0 and below 1, or the indices of the images to
-        hold out; at least one must be held out.
+      levels: Number of intensity levels of a sub-pixel. None takes the ``levels`` of the model. If it has none, None
+        takes 2 for bool, 256 for uint8 and 65,536 for uint16; for images of other dtypes, you must pass the number.
+      validation: The images to hold out for validation: a fraction of them (above 0 and below 1), which is chosen at
+        random, or an array of indices, at least one.
       steps: Number of training steps. The learning rate falls to zero over all of them, so to train for less time,
         lower ``steps`` rather than interrupt.
-      key: PRNG key of the initial parameters, the held-out images, the order of the images and dropout. None is
-        ``jax.random.key(0)``.
+      key: PRNG key that decides the initial parameters, the held-out images, the order of the images and dropout. None
+        is ``jax.random.key(0)``.
       variables: Variables to start from, for example those of a published model; None draws new ones.
       batch_size: Number of images of a step. It must be a multiple of the number of devices or, with
         ``microbatch_size``, of the number of devices times ``microbatch_size``.
-      microbatch_size: Number of images per gradient computation on each device; gradients are accumulated. For 28x28 or
-        larger images on a CPU, use 1 or 2. None computes the gradient of the whole batch at once.
+      microbatch_size: Number of images whose gradient a device computes at a time; the gradients are averaged over the
+        batch. A small number saves memory. On a CPU, 1 or 2 is also fastest for images of 28x28 or more pixels. None
+        computes the gradient of the whole batch at once.
       learning_rate: Largest learning rate of the schedule.
       ema_decay: Decay of the moving average, per step; it is lower in the first steps.
       eval_every: Number of steps between validations; None takes a tenth of ``steps``, at least 1.
-      workdir: Folder for checkpoints, records and the best model, which ``load_pretrained(workdir)`` loads. If the call
-        is interrupted, an identical one resumes it, with bit-identical results on the same machine with the same number
-        of cores. The code of a network of your own is not compared: if you change it, choose a new folder. Needs the
-        extra ``train`` (``pip install -e '.[train]'`` in a checkout), and Linux or macOS. None keeps nothing on disk.
-      progress: Whether to show progress, in a terminal or a notebook. Elsewhere no progress is printed, but
-        the file metrics.jsonl in ``workdir`` has the records so far.
+      workdir: Folder for checkpoints, records and the best model, which ``load_pretrained(workdir)`` loads. None, the
+        default, keeps nothing on disk. If the call is interrupted, repeat it to resume. On the same machine with the
+        same number of cores, the result is then bit-identical to that of an uninterrupted call. If you change the code
+        of a network of your own, choose a new folder, because ``fit`` cannot notice the change. A workdir needs the
+        extra ``train`` (``pip install -e '.[train]'`` in a checkout), and Linux or macOS.
+      progress: Whether to show progress, in a terminal or a notebook. Elsewhere no progress is printed, but the file
+        metrics.jsonl in ``workdir`` has the records so far.
 
     Returns:
       The model, its variables, and the records of the training.

@@ -16,12 +16,14 @@ RESAMPLES = 1000  # of the images, for the interval
 
 
 class Information(NamedTuple):
-    """The information that measurements hold about what was measured, as ``information`` returns it.
+    """The information that measurements Y hold about what was measured, X, as ``information`` returns it.
 
-    All entropies are in bits per pixel; those of the channels of a pixel are added up. The interval says how much the
-    figure would differ for other images of the same kind, if the images are independent, which patches of one image are
-    not. It does not include the error of the model: an imperfect model finds the measurements less predictable than
-    they are, so that ``entropy``, and therefore ``bits``, is an upper bound.
+    All entropies are in bits per pixel, summed over the channels of a pixel.
+
+    The interval says how much ``bits`` would differ for other images of the same kind. It is too narrow if the images
+    are not independent, for example if they are patches of one image. It does not include the error of the model
+    either. An imperfect model finds the measurements less predictable than they are, so on average ``entropy``, and
+    therefore ``bits``, is an upper bound.
 
     Attributes:
       bits: Estimate of I(X; Y), ``entropy - noise_entropy``.
@@ -49,21 +51,22 @@ def information(
 ) -> Information:
     """Estimates the information that noisy images Y hold about the noiseless ones X, with a 95 % interval.
 
-    The entropy H(Y) is the mean of -log2 p(y) under a model of the measurements; the entropy H(Y | X) is that of the
-    noise. The interval is a bootstrap interval: images are drawn with replacement many times, and each draw gives a
-    difference of the two mean entropies.
+    The information is I(X; Y) = H(Y) - H(Y | X). The entropy H(Y) of the measurements is computed as the mean of -log2
+    p(y) under ``model``. The entropy H(Y | X) is that of the noise. The interval is a bootstrap interval: images are
+    drawn with replacement many times, and each draw gives a difference of the two mean entropies.
 
     Args:
-      model: A model of the noisy images, trained on others than those given here.
+      model: A model of the noisy images, trained on other images than those given here.
       variables: Its variables, as from ``fit`` or ``load_pretrained``.
       images: Measurements, integers 0 to ``model.levels - 1``, of shape [count, height, width, channels]; the last axis
         may be missing if there is one channel. ``pixelcnn_jax.noise.as_counts`` quantises floats.
-      noise: ``Poisson``, ``Gaussian`` or ``BernoulliFlips`` of ``pixelcnn_jax.noise``, or any object with the method
-        ``entropy(clean)`` or, if ``clean`` is None, ``estimate(images)``; both return nats for each sub-pixel.
-      clean: The noiseless images X in levels, of the shape of ``images``. None estimates H(Y | X) by the method
-        ``estimate(images)`` of the noise. The estimate of ``Poisson`` has a small bias (see ``Poisson.estimate``);
-        those of ``Gaussian`` and ``BernoulliFlips`` equal ``entropy``, because there the entropy does not depend on the
-        image.
+      noise: The noise of the measurements: ``Poisson``, ``Gaussian`` or ``BernoulliFlips`` of ``pixelcnn_jax.noise``,
+        or an object of your own. It needs the method ``entropy(clean)`` or, if ``clean`` is None, ``estimate(images)``.
+        Both return the entropy of each measured sub-pixel in nats.
+      clean: The noiseless images X in levels, of the shape of ``images``. If you do not have them, leave it None: H(Y |
+        X) is then estimated from the measurements, by the method ``estimate`` of the noise. For ``Gaussian`` and
+        ``BernoulliFlips``, this makes no difference, because their entropy does not depend on the image. For
+        ``Poisson``, the estimate has a small bias (see ``Poisson.estimate``).
       batch_size: Number of images at a time, rounded up to a multiple of the number of devices.
 
     Returns:

@@ -56,18 +56,19 @@ class ConstantCondition(nn.Module):
 
 
 class ConditionalModel(nn.Module):
-    """A model of p(x | h) whose network reads what its conditioner computes from h: usually a map s (equation 5).
+    """A model of p(x | h): a conditioner computes from h what the network reads, usually a map s (equation 5).
 
-    This is a Linen module. It is called, sampled and trained as a network is, with the h that its conditioner takes and
-    without s.
+    Use it for conditions that a network cannot read itself, such as sentences or sets of images. It is a Linen module.
+    It is called, sampled and trained as a network is, but without s, and with the h that its conditioner takes.
 
     Attributes:
-      network: The network, for example a ``GatedPixelCNN``. Do not initialise it: ``init`` of this model makes
-        the variables of both.
-      conditioner: The module that maps h to the map [batch, height, width, map_features]: ``Deconvolution`` of vectors,
-        ``Upsampling`` of small images, ``TextEncoder`` of captions, ``SetEncoder`` of sets of images, or one of your
-        own. A ``ConstantCondition`` gives the network a vector h that is always the same. Classifier-free guidance
-        needs a method ``null_condition(h)``, which returns the h of "no condition".
+      network: The network, for example a ``GatedPixelCNN``. Do not initialise it: ``init`` of this model draws the
+        variables of network and conditioner.
+      conditioner: The module that computes from h the map s, of shape [batch, height, width, map_features]:
+        ``Deconvolution`` for vectors, ``Upsampling`` for small images, ``TextEncoder`` for captions, ``SetEncoder`` for
+        sets of images, or one of your own. A ``ConstantCondition`` instead gives the network a vector h that is always
+        the same. For classifier-free guidance, the conditioner needs a method ``null_condition(h)``, which returns the
+        h of "no condition".
     """
 
     network: Any

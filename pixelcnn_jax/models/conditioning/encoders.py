@@ -58,9 +58,10 @@ def normalised_groups(features: int) -> int:
 
 
 class Encoder(nn.Module):
-    """A convolutional encoder from an image to a vector (section 2.4).
+    """A convolutional encoder from an image to a vector (1606.05328, section 2.4).
 
-    It is no ``conditioner``: call it yourself, and pass its output as h.
+    It computes no map, so it cannot be the conditioner of a ``ConditionalModel``. Call it yourself, and pass its output
+    to the network as h.
 
     Attributes:
       outputs: Length of the vector.
@@ -92,7 +93,9 @@ class Encoder(nn.Module):
 
 
 class Deconvolution(nn.Module):
-    """A deconvolutional network from a vector to a map, the m of s = m(h) (equation 5).
+    """A deconvolutional network from a vector to a map, the m of s = m(h) (1606.05328, equation 5).
+
+    Use it as the conditioner of a ``ConditionalModel`` if the vectors say where things are in the image.
 
     Attributes:
       shape: Height, width and number of channels of the map; height and width are those of the images.
