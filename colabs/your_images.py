@@ -294,15 +294,17 @@ for number, pixels in enumerate(as_pixels(test, levels=LEVELS)):
 # %% [markdown]
 # ## Images of your own
 # Change the values in the cell at the top, restart the kernel, and run all cells. **Whenever you change a value, choose
-# a new `WORKDIR` as well**, because `fit` stops with an error if its folder holds a training with other values.
+# a new `WORKDIR` as well**, because `fit` would find the old training in the old folder `plain`, and stop with an
+# error.
 #
 # - **A folder.** Set `FOLDER` to a folder that has the images in `train/CLASS/FILE` and `test/CLASS/FILE`. You need at
 #   least 48 training images and 32 test images in all, because the pictures above show so many. For another layout, or
-#   files with captions, see
-#   [Your own data](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/your_own_data.md).
+#   files with captions, see [Your own
+#   data](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/your_own_data.md).
 # - **`SIZE` and `LEVELS`.** Start with a small size, because the time of a training step grows with the number of
 #   pixels. Set `LEVELS` to 256 for photographs, and to 2 for drawings in black and white.
-# - **No classes.** Write `labels=False` in both calls of `load`, and skip the section *Condition on the class*.
+# - **No classes.** Put the images into `train` and `test` directly, write `labels=False` in both calls of `load`, and
+#   skip the section *Condition on the class*.
 # - **Arrays.** Leave out the cell that calls `load`, and define `images`, `labels`, `test` and `test_labels` instead.
 #   `images` and `test` hold integers from 0 to `LEVELS - 1`, of the shape [count, height, width, channels], where
 #   height and width are equal. Set `SIZE` to the height, and `LEVELS` to the number of values that a pixel can have.
@@ -316,9 +318,9 @@ for number, pixels in enumerate(as_pixels(test, levels=LEVELS)):
 # - **A better model.** First double `STEPS` until that no longer helps. Then see [which model and which
 #   size](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/sizes.md) suit your images, and what makes
 #   [training quick](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/quick_training.md).
-# - **Long trainings.** Use the training command of
-#   [Getting started](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/getting_started.md#train). It writes a
-#   report with samples and scores, and can augment the images. Like `fit` with a `workdir`, it can resume.
+# - **Long trainings.** Use the training command of [Getting
+#   started](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/getting_started.md#train). It writes a report
+#   with samples and scores, and can augment the images. Like `fit` with a `workdir`, it can resume.
 # - **More from a model.** [Sampling](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/sampling.md) has
 #   temperature and guidance,
 #   [Conditioning](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/conditioning.md) has maps, sentences and

@@ -31,8 +31,8 @@ def check_causal(
     1e-5 |logit|. A smaller leak, or one that these images do not show, is not found.
 
     Args:
-      model: A network of this package, a ``ConditionalModel``, or any Linen module that maps images to logits and has the
-        fields ``levels`` and ``channels``.
+      model: A network of this package, a ``ConditionalModel``, or any Linen module that maps images to logits and has
+        the fields ``levels`` and ``channels``.
       variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
         Kernels that are zero, as some modules initialise them, would hide a leak: give them random values first.
       shape: Number of images, height and width; small images suffice.

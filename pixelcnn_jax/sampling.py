@@ -276,7 +276,7 @@ def _sample_naively(
 
 
 def _chooser(model: nn.Module, adjustment: Adjustment, inputs: SamplerInputs, row: Array) -> Callable[..., Any]:
-    """Returns a function that draws a sub-pixel of a row from its logits and adds its log-probability to the sum."""
+    """Returns a function that draws a sub-pixel of a row, and adds its log-probability to that of the image so far."""
     _, _, width, channels = inputs.mask.shape
     gumbel = gumbel_noise(inputs.keys, row, width=width, channels=channels, levels=model.levels)
 

@@ -26,7 +26,7 @@ adds to the pre-activation. The parameters of a layer are a dict, ``layer``:
 
 Training and sampling share the functions that compute a layer. For whole images, as in training, ``vertical_layer``
 computes the upper line of the drawing and ``crossing``, and ``horizontal_rows`` computes the lower line. Sampling
-computes each part of a layer as soon as what it reads is known:
+computes each part of a layer as early as its inputs are known:
 
 - Once for each row, ``vertical_layer`` computes the same as for whole images, but for this row only.
 - Once for each pixel, ``horizontal_conv_valid`` applies ``left`` to the pixels to the left, which the sampler keeps.
@@ -356,8 +356,8 @@ def horizontal_layer(
     were computed by earlier calls. What they contribute must therefore be in the arguments:
 
     - ``out`` must include what their gated units add to the 1x1 convolution ``layer["out"]``.
-    - ``pre_activation`` must include the products of ``pixel`` with their features. The first layer is an exception:
-      there, x contains the colours drawn so far, and ``pixel`` reads them in this call.
+    - ``pre_activation`` must include the products of ``pixel`` with their features. In the first layer it must not,
+      because x contains all colours drawn so far there, and ``pixel`` reads them in this call.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, it
