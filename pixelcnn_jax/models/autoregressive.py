@@ -79,8 +79,8 @@ class Network(nn.Module):
 
         Args:
           rngs: A PRNG key.
-          *inputs: Images, and h and s if the model is to read them, as in a call. Only their shapes matter, so the
-            images may be zeros of type int.
+          *inputs: Images, and h and s if the model is to read them, as in a call. Only their shapes matter,
+            but images must be integers in range, for example zeros of type int.
           **options: Further options of Flax's ``init``.
 
         Returns:
@@ -103,8 +103,8 @@ class Network(nn.Module):
 
         Returns:
           Unnormalised log-probabilities of the levels, float32 at least, of shape [batch, height, width, channels,
-          levels]. If the network predicts a mixture, they are cut off at -87 and have no gradient there, so train and
-          score it by ``log_probs`` instead.
+          levels]. If the network predicts a mixture, they are cut off (at -87 in float32) and have no gradient there,
+          so train and score it by ``log_probs`` instead.
 
         Raises:
           InputError: If images, h or s do not fit the network.
