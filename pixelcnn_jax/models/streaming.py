@@ -22,8 +22,8 @@ class Stream(Protocol):
     """The steps by which a network is evaluated row by row, pixel by pixel and colour by colour.
 
     A colour is a channel of a pixel. The steps hand on two memories, ``rows`` of the rows above and ``columns`` of the
-    columns to the left, so that nothing in them is computed again. ``sample``, decompression and ``models.conditionals``
-    call the steps in this order:
+    columns to the left, so that nothing in them is computed again. ``sample``, decompression and
+    ``models.conditionals`` call the steps in this order:
 
     - First: ``prepare`` and ``first_rows``.
     - For each row: ``open_row`` and ``first_columns``, then the steps of its pixels, then ``close_row``.
