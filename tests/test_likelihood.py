@@ -59,8 +59,7 @@ class Cooler(GatedPixelCNN):
 class Traced(GatedPixelCNN):
     """A network of a user with log-probabilities of its own."""
 
-    def log_probs(self, *arguments, **options):
-        return super().log_probs(*arguments, **options)
+    log_probs = GatedPixelCNN.log_probs
 
 
 class CoolerTraced(Cooler, Traced):
@@ -74,10 +73,12 @@ class CoolerConditional(ConditionalModel):
         return super().__call__(images, h, **options) / 2
 
 
-@pytest.mark.parametrize("kind", [Cooler, CoolerTraced, CoolerConditional])
-def test_a_call_of_ones_own_is_what_is_scored(kind):
-    network = (GatedPixelCNN if kind is CoolerConditional else kind)(levels=3, features=4, layers=1)
-    model = kind(network, ConstantCondition(2, 1)) if kind is CoolerConditional else network
+SMALL = GatedPixelCNN(levels=3, features=4, layers=1)
+COOLER = [kind(levels=3, features=4, layers=1) for kind in (Cooler, CoolerTraced)]
+
+
+@pytest.mark.parametrize("model", [*COOLER, CoolerConditional(SMALL, ConstantCondition(2, 1))])
+def test_a_call_of_ones_own_is_what_is_scored(model):
     images = np.ones((1, 3, 4, 1), int)
     variables = randomised(model.init(jax.random.key(0), images))
     each = jax.nn.log_softmax(model.apply(variables, images))[..., 1]

@@ -92,13 +92,10 @@ def test_an_image_is_kept_as_training_reads_it_and_given_back(levels, data, tmp_
     np.testing.assert_array_equal(reoriented(kept, model), stored)
 
 
-def test_a_model_whose_images_no_file_holds_is_refused(tmp_path):
+def test_a_model_whose_images_no_file_holds_and_a_value_between_two_levels_are_refused(tmp_path):
     for model in (density(256, channels=2), density(512, channels=3)):
         with pytest.raises(InputError, match="a model"):
             read_exact(tmp_path / "1.png", model)
-
-
-def test_a_value_between_two_levels_names_a_model_that_takes_it(tmp_path):
     Image.fromarray(np.full((4, 8), 3, np.uint8)).save(tmp_path / "1.png")
     with pytest.raises(InputError, match=r"contains the value 3, .*cifar10"):
         read_exact(tmp_path / "1.png", density(17))

@@ -68,13 +68,9 @@ def test_log_prob_is_that_of_the_frequencies(built):
     np.testing.assert_allclose(log_prob(model, variables, images, **condition._asdict()), expected, rtol=1e-6)
 
 
-def test_cached_sampling_is_naive_sampling(built):
+def test_it_is_normalised_and_cached_sampling_is_naive_sampling(built):
     model, variables, sizes = built
     assert_same(model, variables, (3, 5, 4), condition_of((3, 5, 4), *sizes))
-
-
-def test_it_is_normalised(built):
-    model, variables, sizes = built
     shape = (1, 2) if model.channels > 1 else (2, 2)
     assert_normalised(model, variables, shape, condition_of((1, *shape), *sizes))
 

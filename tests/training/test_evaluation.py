@@ -39,12 +39,9 @@ def test_h_may_have_any_type_of_floating_point(variables):
     np.testing.assert_allclose(evaluate(MODEL, variables, IMAGES, h=h).nats, expected, rtol=1e-5)
 
 
-def test_one_image_has_no_interval(variables):
+def test_one_image_has_no_interval_and_one_program_serves_all_batches_and_the_next_call(variables):
     actual = evaluate(MODEL, variables, IMAGES[:1], h=LABELS[:1])
     assert (actual.standard_error, actual.interval) == (np.inf, (-np.inf, np.inf))
-
-
-def test_one_program_serves_all_batches_and_the_next_call():
     for seed in (0, 1):
         images = np.random.default_rng(seed).integers(0, 4, (19, 2, 2, 1))
         actual = evaluate(Uniform(levels=4), {"params": {}}, images, batch_size=8)

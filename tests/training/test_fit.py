@@ -183,14 +183,11 @@ def test_a_loss_that_diverges_names_the_learning_rate():
         fit(TINY, IMAGES, **SHORT | {"steps": 30, "eval_every": 30, "learning_rate": 1e30})
 
 
-def test_a_folder_needs_the_extra(monkeypatch, tmp_path):
+def test_a_folder_needs_the_extra_and_training_none(monkeypatch, tmp_path):
+    """``fit`` is imported by a process that can import no extra, nor what Windows lacks."""
     monkeypatch.setitem(sys.modules, "orbax", None)
     with pytest.raises(InputError, match=r"\.\[train\]"):
         fit(TINY, IMAGES, workdir=tmp_path)
-
-
-def test_training_needs_no_extra():
-    """``fit`` is imported by a process that can import no extra, nor what Windows lacks."""
     code = f"import sys; sys.modules.update(dict.fromkeys({(*EXTRAS, 'fcntl')})); from pixelcnn_jax import fit"
     finished([sys.executable, "-c", code])
 
