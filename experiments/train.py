@@ -176,7 +176,8 @@ def parse(argv: list[str]) -> Command:
         while "Traceback" in str(cause) and cause.__context__:  # as ml_collections rewrites an error of the config file
             cause = cause.__context__
         text = str(cause.args[0] if isinstance(cause, KeyError | AttributeError) else cause).strip()
-        if file := re.search("No such file or directory: '(.*)'", text):
+        file = re.search("No such file or directory: '(.*)'", text)
+        if file and file[1] in " ".join(argv):
             near = difflib.get_close_matches(file[1], map(str, Path("configs").glob("[a-z]*.py")), n=1)
             hint = "".join(f"; did you mean {match}?" for match in near) or " (see --help)."
             if not Path("configs").is_dir():

@@ -91,7 +91,7 @@ class Gaussian:
 
         Returns:
           The entropy in nats. At a sigma of 0.5, its error is at most 0.014 bits for one sub-pixel, and at most 0.0002
-          bits for the mean over many.
+          bits for the mean over many whose noiseless values lie anywhere between two levels.
         """
         variance = self.sigma**2 + 1 / 12  # rounding adds that of a uniform variable
         return np.full(np.shape(clean), 0.5 * math.log(2 * math.pi * math.e * variance))

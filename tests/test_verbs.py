@@ -205,11 +205,8 @@ def test_keys_and_temperatures_of_every_kind():
     np.testing.assert_array_equal(both, [expected, sample(model, variables, KEY, shape=SHAPE, h=h)])
 
 
-def test_equal_models_compare_equal_however_their_type_is_written():
+def test_equal_models_compare_equal_and_init_with_output_gives_the_logits_of_apply():
     assert OURS.clone(dtype="bfloat16") == OURS.clone(dtype=jnp.bfloat16) != OURS.clone(dtype=np.float32) == OURS
-
-
-def test_init_with_output_gives_the_logits_of_apply():
     logits, variables = OURS.init_with_output(KEY, IMAGES)
     np.testing.assert_allclose(logits, OURS.apply(variables, IMAGES), rtol=1e-5, atol=1e-6)
 

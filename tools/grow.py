@@ -62,9 +62,8 @@ def old_units(old: int, new: int, channels: int) -> np.ndarray:
 def main(name: str, folder: str, **larger: int | None) -> None:
     """Write the model NAME, enlarged, to FOLDER."""
     model, variables, card = load_pretrained(name)
-    kept = {
-        field: card[field] for field in ("image_spec", "experiment", "measure", "density", "guidance") if field in card
-    }
+    fields = ("image_spec", "experiment", "measure", "density", "guidance", "views", "config")
+    kept = {field: card[field] for field in fields if field in card}
     save_pretrained(folder, *grow(model, variables, jax.random.key(0), **larger), kept)
 
 

@@ -60,11 +60,12 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params) -> Figures:
     """Measures the information in the label and the class accuracy of samples."""
     spec, model, local = splits.spec, experiment.networks, on_one_device(params)
-    images, classes = report_split(splits).subset(config.train.report_images), jnp.eye(required(spec.classes, "labels"))
-    nats_of = per_image(config, lambda p, b: nats_given_each(model, p, b["image"], classes))
-    figures = bayes(-nats_of(params, images), images.labels(), spec.shape)
+    held_out, one_hot = report_split(splits), jnp.eye(required(spec.classes, "labels"))
+    images, present = held_out.subset(config.train.report_images), np.unique(held_out.labels())  # not all, if selected
+    nats_of = per_image(config, lambda p, b: nats_given_each(model, p, b["image"], one_hot[present]))
+    figures = bayes(-nats_of(params, images), np.searchsorted(present, images.labels()), spec.shape)
     draw = drawer(model, local, spec)
-    accuracy = class_accuracy(config, spec, lambda key, labels: draw(key, classes[labels]))
+    accuracy = class_accuracy(config, held_out, lambda key, labels: draw(key, one_hot[labels]))
     return {"report_images": len(images)} | figures | accuracy
 
 

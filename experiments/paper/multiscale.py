@@ -100,4 +100,6 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     parts = per_image(config, lambda p, b: nats_by_part(networks, spec, p, b, None))(params, images)
     small, rest = (float(part.mean(dtype=np.float64)) for part in parts)
     figures = {"nats_of_the_small_image": small, "nats_of_the_rest": rest}
-    return figures | class_accuracy(config, spec, lambda key, labels: draw_classes(networks, spec, local, key, labels))
+    return figures | class_accuracy(
+        config, report_split(splits), lambda key, labels: draw_classes(networks, spec, local, key, labels)
+    )

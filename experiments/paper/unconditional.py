@@ -21,7 +21,7 @@ from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures
 class Config:
     """Fields of ``config.unconditional``."""
 
-    augment: float = field(0.0, "fraction of training images to augment", min=0, max=1)
+    augment: float = field(0.0, "fraction of training images to augment", min=0, below=1)
     views: tuple[int, ...] = field((), "indices of the augmentations in data.views.views; empty for all", min=1)
 
 

@@ -65,18 +65,19 @@ def check_classifier(config: RunConfig, splits: Splits, spec: ImageSpec | None =
             raise InputError(f"config.{config.experiment}.classifier must read {spec}, got {card['image_spec']}.")
 
 
-def class_accuracy(config: RunConfig, spec: ImageSpec, draw: Draw) -> dict[str, Any]:
+def class_accuracy(config: RunConfig, images: Dataset, draw: Draw) -> dict[str, Any]:
     """Measures the class accuracy of ``report_samples`` samples, with equal classes.
 
     Args:
       config: names the classifier; without one there are no figures.
-      spec: image spec.
+      images: the images whose classes are drawn.
       draw: draws an image per label.
     """
-    if config.section.classifier is None or spec.classes is None:
+    if config.section.classifier is None or images.spec.classes is None:
         return {}
     network, variables, _ = load_pretrained(config.section.classifier)
-    labels = np.arange(spec.classes).repeat(-(-config.train.report_samples // spec.classes))
+    present = np.unique(images.labels())
+    labels = present.repeat(-(-config.train.report_samples // len(present)))
     drawn = draw_in_parts(draw, keys(config).report, labels)
     predicted = jnp.argmax(apply_jitted(network, variables, drawn), axis=1)
     return {"samples": len(labels), "class_accuracy_of_samples": float(np.mean(predicted == labels))}

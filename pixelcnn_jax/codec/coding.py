@@ -74,7 +74,7 @@ def compress(
       >>> len(data), bool((decompress(model, variables, data) == images).all())
       (1531, True)
     """
-    uncoded = Uncoded(images, h, s, batch_size, extra, tile)
+    uncoded = Uncoded(images, h, s, batch_size, b"" + extra, tile)
     return compress_sizes(model, variables, [uncoded], verify=verify, on_row=on_row)[0]
 
 

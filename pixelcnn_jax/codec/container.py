@@ -165,7 +165,7 @@ def check_size(shape: tuple[int, ...], columns: int, *, max_subpixels: int = MAX
     if not 0 < math.prod(shape) <= max_subpixels or columns > MAX_ROW:
         raise InputError(
             f"images must have 1 to {max_subpixels} sub-pixels, in rows of at most {MAX_ROW} pixels, got shape "
-            f"{[*shape]}: code them in parts or in tiles."
+            f"{[*shape]}: code them in parts or in tiles, or raise max_subpixels to decompress them."
         )
 
 

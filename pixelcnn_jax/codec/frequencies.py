@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int32, UInt32
 
 from pixelcnn_jax.distributions import Values
 
-SYMBOL_BITS = 12  # values of one symbol: frequencies of at least 1 cost little up to there
+SYMBOL_BITS = 12  # values of one symbol: frequencies of at least 1 cost more above
 MAX_LEVELS = 2**16  # of a mixture; a softmax has one symbol
 SHARE_BITS = 16
 

@@ -1,6 +1,7 @@
 """Post-training quantisation of a Gated PixelCNN to its integer model."""
 
 import dataclasses
+import math
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from pixelcnn_jax.models.autoregressive import encode, head_hidden
 from pixelcnn_jax.models.checks import as_images
 from pixelcnn_jax.models.colours import mask_params
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition, apply_conditioner
+from pixelcnn_jax.models.declarations import condition_sizes
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.inputs import Condition, Images, ImagesLike, Map, Variables, Vector, params_of
 from pixelcnn_jax.models.layers import horizontal_rows, shift_down, vertical_layer, zero_rows
@@ -40,7 +42,8 @@ def quantise(
 
     They need an integer model, because it computes the same probabilities on every machine and in every batch size. Its
     likelihood is worse by less than 0.001 bits/dim for the published models, and by 0.006 for a small model of
-    simulated images of 16 bits.
+    simulated images of 16 bits. A softmax of L levels loses up to -log2(1 - L / 65,536) bits/dim in addition, which is
+    0.02 for 1,024 levels and 0.09 for 4,096.
 
     Args:
       model: A ``GatedPixelCNN`` without attention, or a ``ConditionalModel`` of such a network and a
@@ -87,8 +90,9 @@ def quantise(
     fields = {x.name: getattr(model, x.name) for x in dataclasses.fields(model) if x.name not in ("parent", "name")}
     integer_model = IntegerPixelCNN(**fields)
     seen: Params = {}
-    for start in progress_bar(range(0, len(images), BATCH), "quantising"):
-        part, h_and_s = jax.tree.map(lambda x, start=start: x[start : start + BATCH], (images, condition))
+    size = max(1, min(BATCH, 2**20 // math.prod(images.shape[1:3])))
+    for start in progress_bar(range(0, len(images), size), "quantising"):
+        part, h_and_s = jax.tree.map(lambda x, start=start: x[start : start + size], (images, condition))
         new = jax.tree.map(lambda x: np.asarray(x, np.float64), _statistics(model, params, part, h_and_s))
         merge = partial(Statistics.merge, share=len(part) / (start + len(part)))
         seen = jax.tree.map(merge, seen, new, is_leaf=lambda x: isinstance(x, Statistics)) if seen else new
@@ -104,6 +108,7 @@ def quantise(
 def _with_constant_h(model: ConditionalModel, variables: Variables) -> tuple[GatedPixelCNN, Variables]:
     """Adds V h of a constant h to the biases."""
     params = params_of(variables)["network"]
+    model.conditioner.check(condition_sizes(model.network, params).get("h"))
 
     def folded(layer: Params) -> Params:
         parts = {name: x for name, x in layer.items() if name not in CONDITION_KERNELS}

@@ -51,8 +51,10 @@ def _read_fits(file: pathlib.Path) -> Any:
         if content.read(6) != b"SIMPLE":
             raise ValueError("it is compressed, or not a FITS file")
     with fits.open(file) as units:
-        images = (x.data for x in units if type(x) in (fits.PrimaryHDU, fits.ImageHDU) and x.shape)
-        return next(images, np.empty(0))  # floats if values are missing, or are scaled otherwise than unsigned integers
+        images = [x for x in units if type(x) in (fits.PrimaryHDU, fits.ImageHDU) and x.shape]
+        if images and "BLANK" in images[0].header:
+            raise ValueError("some values may be missing (its keyword is BLANK)")
+        return images[0].data if images else np.empty(0)  # floats if scaled otherwise than unsigned integers
 
 
 def _read_dicom(file: pathlib.Path) -> Any:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from pixelcnn_jax.data.dataset import Dataset, stack
+from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Experiment
@@ -26,8 +27,9 @@ def estimate_cost(config: RunConfig, experiment: Experiment, train: Dataset) -> 
       five microbatches, without optimizer and validation.
 
     Raises:
-      InputError: if the train state exceeds the memory.
+      InputError: if the train state exceeds the memory, or microbatches do not divide the batch.
     """
+    check_batch_size(data_mesh(jax.devices()[:1]), config.train.batch_size, config.train.microbatch_size)
     state, key = check_memory(config, experiment), jax.random.key(0)
     size = config.train.microbatch_size or config.train.batch_size
     batch = stack([train.get(index, seed=0) for index in range(size)])

@@ -21,9 +21,9 @@ class Information(NamedTuple):
     All entropies are in bits per pixel, summed over the channels of a pixel.
 
     The interval says how much ``bits`` would differ for other images of the same kind. It is too narrow if the images
-    are not independent, for example if they are patches of one image. It does not include the error of the model
-    either. An imperfect model finds the measurements less predictable than they are, so on average ``entropy``, and
-    therefore ``bits``, is an upper bound.
+    are not independent, for example if they are patches of one image, or if there are fewer than about 20. It does not
+    include the error of the model either. An imperfect model finds the measurements less predictable than they are, so
+    on average ``entropy``, and therefore ``bits``, is an upper bound.
 
     Attributes:
       bits: Estimate of I(X; Y), ``entropy - noise_entropy``.

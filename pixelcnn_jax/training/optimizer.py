@@ -27,7 +27,7 @@ class OptimizerConfig:
 
     name: str = field("adamw", "adamw, or muon with Adam for biases", choices=("adamw", "muon"))
     learning_rate: float = field(1e-3, "peak of the learning-rate schedule", above=0)
-    warmup_steps: int = field(100, "steps of linear warm-up to the learning rate", min=0)
+    warmup_steps: int = field(100, "steps of linear warm-up; only later steps decay", min=0)
     schedule: str = field("cosine", "cosine (to zero at the last step) or constant", choices=("cosine", "constant"))
     decay: float = field(0.0, "fraction of steps after warm-up that decay linearly (constant schedule)", min=0, max=1)
     weight_decay: float = field(0.0, "weight decay of kernels", min=0)

@@ -48,7 +48,7 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
     whole = {part: variables[part] for part in abstract_params if part in variables}
     # Either side may hold the network alone, in a ConditionalModel, or beside other networks.
     networks = [x for x in (variables, part_of(variables, "network")) if x]
-    networks += [{"params": {"network": x.get("params")}} for x in networks]
+    networks += [{"params": {"network": x["params"]}} for x in networks if "params" in x]
     candidates = [whole, *networks, *({part: x} for x in networks for part in abstract_params)]
     if params := next((x for x in candidates if x and shapes_of(x).items() <= shapes.items()), None):
         return params

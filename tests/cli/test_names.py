@@ -22,11 +22,8 @@ def test_unsafe_names_and_names_in_each_others_way(names):
         check_names(names)
 
 
-def test_safe_names():
+def test_safe_names_and_names_that_come_back():
     check_names(["x.png", "in/deep/x.png", "ü 1.png", "a" * 196 + ".png", "con_.png", "a/" * 15 + "x.png"])
-
-
-def test_names_come_back():
     assert unpack_names(pack_names(["ü.png", "b.png"], part=1, parts=3), 2) == Names(1, 3, ("ü.png", "b.png"))
 
 

@@ -84,11 +84,8 @@ def check_draws(page, file, h=None, rows=0, components=0, temperature=1):
     np.testing.assert_array_equal(np.reshape(drawn, shape), expected)
 
 
-def test_draws_the_pixels_of_the_reference(page):
+def test_draws_the_pixels_of_the_reference_and_completes_at_a_temperature(page):
     check_draws(page, PUBLISHED / "mnist_classes_integer.safetensors", np.eye(10, dtype=int))
-
-
-def test_completes_at_a_temperature(page):
     check_draws(page, PUBLISHED / "digits_integer.safetensors", rows=4, temperature=0.7)
 
 
@@ -110,14 +107,11 @@ def files():
     yield PUBLISHED / "cifar10_integer.safetensors", data, images, None
 
 
-def test_decodes(page):
+def test_decodes_and_computes_conditionals(page):
     body = "(await model.decode(Uint8Array.from(o[0]), o[1])).images.map((x) => [...x])"
     for file, data, images, labels in files():
         (decoded,) = run(page, file, body, [[[*data], labels]])
         np.testing.assert_array_equal(np.reshape(decoded, images.shape), images)
-
-
-def test_conditionals(page):
     (probabilities,) = run(page, WEIGHTS, "await model.conditionals(o, { width: 2 })", [[6, 1]])
     assert probabilities == (np.diff(vectors()["2x2"][1]["steps"][2]["bounds"]) / 2**20).tolist()
 

@@ -49,7 +49,7 @@ def test_held_out_scenes_are_never_trained_on_and_are_all_of_their_split(mnist):
     }
 
 
-def test_a_caption_says_what_the_image_shows(mnist):
+def test_a_caption_says_what_the_image_shows_and_a_digit_of_another_size_stays_in_its_place(mnist):
     actual = read_all(scenes("test[:300]"))
     for image, caption, label in zip(actual["image"], actual["caption"], actual["label"], strict=True):
         assert caption.tolist() in [tokenise(text, WORDS, length=LENGTH).tolist() for text in SCENES[label].captions()]
@@ -62,9 +62,6 @@ def test_a_caption_says_what_the_image_shows(mnist):
                 assert all(
                     (where.max() < 16) if first else (where.min() >= 16) for n, where, first in side if n in place
                 )
-
-
-def test_a_digit_of_another_size_stays_in_its_place():
     drawings = [[np.full((28, 28), 255, np.uint8)]] * 10
     for scene in SCENES[::10]:
         image = draw_scene(scene, drawings, np.random.default_rng(0), size=60)

@@ -219,12 +219,9 @@ def test_a_loss_that_is_no_likelihood_is_scored_in_its_own_measure(tmp_path):
     assert any("validation_triplet_loss" in record for record in records(tmp_path))
 
 
-def test_part_of_the_training_images_can_be_scored_and_the_test_split_left_out(tmp_path):
+def test_part_of_the_splits_can_be_scored_and_a_mistake_does_not_claim_the_workdir(tmp_path):
     result = run(tmp_path, train__steps=1, train__score_train_images=5, data__test_split="")
     assert {name: score["images"] for name, score in result["scores"].items()} == {"train": 5, "validation": 20}
-
-
-def test_a_mistake_does_not_claim_the_workdir(tmp_path):
     with pytest.raises(InputError, match="digitz"):
         run(tmp_path / "new", train__start_from="digitz", train__steps=1)
     assert not (tmp_path / "new").exists()

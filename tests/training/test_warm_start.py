@@ -7,8 +7,9 @@ import pytest
 from flax.traverse_util import flatten_dict
 from tiny_runs import tiny_experiment
 
-from pixelcnn_jax import InputError, load_pretrained, log_prob
+from pixelcnn_jax import InputError, load_pretrained, log_prob, save_pretrained
 from pixelcnn_jax.likelihood import nll
+from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.config import TrainConfig
 from pixelcnn_jax.training.warm_start import trained_params, warm_started
 
@@ -60,6 +61,9 @@ def test_a_decoder_begins_as_a_model_without_a_condition(tmp_path, whole):
     }
     assert not any(path.startswith("['decoder']") for path in same)
     assert any(path.startswith("['encoder']") for path in same)
+    save_pretrained(tmp_path, experiment.networks, before, {"image_spec": ImageSpec(8, 8, 1, 17)})
+    with pytest.raises(InputError, match=r"start_from.* is a different network"):
+        trained_params(str(tmp_path), tiny_experiment()[1])
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,11 @@ def test_real_images_have_the_accuracy_of_the_classifier(workdirs):
         drawn_with.append(key)
         return train["image"][firsts[np.asarray(wanted)]]
 
-    actual = class_accuracy(config, splits.spec, real)
+    odd = splits.train.take(np.flatnonzero(train["label"] % 2), "images of five classes")
+    actual = class_accuracy(config, odd, real)
     network, variables, _ = load_pretrained(classifier)
-    correct = jnp.argmax(network.apply(variables, train["image"][firsts]), axis=1) == jnp.arange(10)
+    correct = jnp.argmax(network.apply(variables, train["image"][firsts[1::2]]), axis=1) == jnp.arange(1, 10, 2)
     assert drawn_with[0] not in keys(config)
     assert actual["samples"] == 40
     np.testing.assert_allclose(actual["class_accuracy_of_samples"], np.mean(correct), rtol=1e-6)
-    np.testing.assert_array_equal(np.concatenate(asked), np.arange(10).repeat(4))
+    np.testing.assert_array_equal(np.concatenate(asked), np.arange(1, 10, 2).repeat(8))
