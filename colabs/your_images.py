@@ -112,8 +112,8 @@ show(images[:: len(images) // 48][:48], rows=3)
 # model. Lower is better. A model that knows nothing needs log2 17 = 4.09 bits for a pixel with 17 levels.
 #
 # `fit` saves the model and the state of the training in the folder that you pass as `workdir`, here `plain`. (It lies
-# in `WORKDIR`, which the cell with the imports made the current folder.) If the training is interrupted, run the cell
-# again, and it resumes.
+# inside `WORKDIR`, because the cell with the imports changes the current folder to `WORKDIR`.) If the training is
+# interrupted, run the cell again, and it resumes.
 
 # %%
 model, variables, history = fit(None, images, levels=LEVELS, steps=STEPS, workdir="plain")
@@ -194,8 +194,9 @@ print(f"{score.bits_per_dim:.3f} bits/dim: {score.nats:.1f} nats per image, 95 %
 # In both units, lower is better: to compare two models, score the same images with both, and the model with the lower
 # score predicts them better.
 #
-# `bits_per_dim` returns the score of each single image. It says how many bits the model needs for the image, and plain
-# images need few. The next picture shows the 16 most probable test images, and below them the 16 least probable ones.
+# `bits_per_dim` returns the score of each single image. It says how many bits the model needs for a channel of a pixel
+# of this image on average, and plain images need few. The next picture shows the 16 most probable test images, and
+# below them the 16 least probable ones.
 
 # %%
 bits = bits_per_dim(model, variables, test)

@@ -46,7 +46,8 @@ To call or change these functions, you also need to know:
 - The functions take masked parameters. ``GatedPixelCNN.parameter_shapes`` declares ``left`` and ``pixel`` as one
   kernel; ``models.colours.mask_params`` cuts it in two, and masks ``pixel`` and ``out``. For the masks, the features
   are divided into groups, one for each colour. Within its own pixel, a group reads only the colours that come before
-  its colour.
+  its colour: in the first layer in the image, and in later layers through the features of its own and of earlier
+  groups, which know no other colours of the pixel.
 - ``vertical_layer`` also adds the bias and the condition of the lower line, so that sampling adds them only once a row.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
@@ -112,9 +113,10 @@ def vertical_conv(
 ) -> tuple[Float[Array, "batch rows width *gates"], Float[Array, "batch remembered width features"]]:
     """Computes the convolution of the vertical stack, over each row and the rows above it.
 
-    To compute a row, the last row of the kernel reads this row of x, and its other rows read those above. In the first
-    layer, x is the image shifted down by one row, so the last row of the kernel reads the image row above the current
-    one. In all other layers, it reads the features of the current row, which depend only on the image rows above.
+    For each row of the output, the last row of the kernel reads the same row of x, and the other rows of the kernel
+    read the rows above it. In the first layer, x is the image shifted down by one row, so the last row of the kernel
+    reads the image row above the current one. In all other layers, it reads the features of the current row, which
+    depend only on the image rows above.
 
     Args:
       kernel: Shape [kernel_rows, kernel_columns, features, gates...]. For filters of size n, it has n columns. It has
@@ -356,8 +358,9 @@ def horizontal_layer(
     were computed by earlier calls. What they contribute must therefore be in the arguments:
 
     - ``out`` must include what their gated units add to the 1x1 convolution ``layer["out"]``.
-    - ``pre_activation`` must include the products of ``pixel`` with their features. In the first layer it must not,
-      because x contains all colours drawn so far there, and ``pixel`` reads them in this call.
+    - ``pre_activation`` must include the products of ``pixel`` with their features. The first layer is an
+      exception: its x contains all colours drawn so far, and ``pixel`` reads them in this call, so ``pre_activation``
+      must leave them out.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, it
