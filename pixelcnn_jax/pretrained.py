@@ -255,8 +255,7 @@ def _published() -> dict[str, Path]:
 
 
 def _file_in(path: Path) -> Path:
-    is_file = path.suffix in (".safetensors", ".json")  # the weights, or the card beside them
-    return path.with_suffix(".safetensors") if is_file else path / "model.safetensors"
+    return path if path.suffix == ".safetensors" else path / "model.safetensors"
 
 
 def _card_file(file: Path) -> Path:
@@ -271,7 +270,8 @@ def find_model(name: str | Path) -> tuple[Path, Path]:
         file = _fetch(str(name))
         return file, _card_file(file)
     path = Path(os.path.expanduser(name))  # keeps unknown users
-    file = _file_in(path)
+    is_card = path.suffix == ".json" and path.is_file()
+    file = path.with_suffix(".safetensors") if is_card else _file_in(path)
     exists = (card := _card_file(file)).is_file()
     if isinstance(name, str) and (published := _published().get(name)):
         if exists:

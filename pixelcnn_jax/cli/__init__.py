@@ -4,6 +4,7 @@ Each command has a file; read ``command.py`` first, then ``options.py`` and ``im
 and back), which they share. Imports everything in the library; nothing in the library imports it.
 """
 
+import contextlib
 import os
 import sys
 
@@ -19,6 +20,7 @@ def main() -> None:
         command.main(prog_name="pixelcnn")
     except SystemExit as ended:
         if isinstance(ended.code, int) and ended.code > 128:  # by a signal; threads may still compute
-            sys.stdout.flush()
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
             os._exit(ended.code)
         raise

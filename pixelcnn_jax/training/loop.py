@@ -154,6 +154,7 @@ class Loop:
         with stop.may_raise(), self.watch.paused():
             scored = self.scorer(ema, self.splits.validation)
             if not math.isfinite(loss := scored[measure]):
+                self.checkpoints.discard_from(step)
                 raise InputError(f"The validation loss is not finite at step {step}: {REMEDY}")
             self.best.offer(step, scored, ema)
             self.draw(samples_file(step), ema, step)

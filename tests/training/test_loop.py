@@ -76,7 +76,7 @@ def test_a_validation_that_is_not_finite_stops_the_run_and_is_not_the_best(tmp_p
     recipe = with_loss(lambda nats, key: jnp.full_like(nats, jnp.nan) if key is None else nats)
     with pytest.raises(InputError, match=r"step 4.*learning_rate"):
         run(tmp_path, recipe=recipe)
-    assert not (tmp_path / "model.json").exists()
+    assert [x.name for x in (*(tmp_path / "checkpoints").iterdir(), *tmp_path.glob("model.json"))] == ["2"]
 
 
 def test_what_a_killed_process_did_not_come_to_is_made_up_for(copied, whole):

@@ -44,7 +44,7 @@ def test_a_signal_ends_only_work_that_may_be_done_again():
     ("owner", "name", "number", "step"),
     [
         (Stopwatch, "count", 5, 5),  # in a step
-        (Checkpoints, "save", 6, 12),  # after the last validation
+        (Checkpoints, "save", 6, 12),  # before the last validation
     ],
 )
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path, whole, owner, name, number, step):

@@ -159,8 +159,13 @@ def make_null_condition(
     null_condition = getattr(getattr(model, "conditioner", None), "null_condition", None)
     if null_condition is None or h is None:
         raise InputError("guidance must be 0: the model has no condition, or its conditioner no null_condition(h).")
-    h = as_rows("h", h, len(h), condition_dtype(model))
-    return cast(Condition, model.apply(variables, null_condition(h), len(h), method="condition"))
+    h = null_condition(as_rows("h", h, len(h), condition_dtype(model)))
+    return cast(Condition, model.apply(variables, h, len(h), method="condition")) if _is_split(model) else Condition(h)
+
+
+def _is_split(model: nn.Module) -> bool:
+    """Whether a model is scored by its network and condition, rather than by a call of a user's own."""
+    return isinstance(model, ConditionalModel) and type(model).__call__ is ConditionalModel.__call__
 
 
 def apply_conditioner(
@@ -184,7 +189,7 @@ def apply_conditioner(
     variables = jax.tree.map(as_array, variables)
     dtype = condition_dtype(model)
     h, s = (x if x is None else as_rows(name, x, shape[0], dtype) for name, x in (("h", h), ("s", s)))
-    if isinstance(model, ConditionalModel) and type(model).__call__ is ConditionalModel.__call__:
+    if _is_split(model):
         if s is not None:
             raise InputError("s must be left out: this model makes its own map from h.")
         condition = cast(Condition, model.apply(variables, h, shape[0], method="condition", rngs=rngs))
@@ -203,7 +208,7 @@ def apply_conditioner(
 
 def condition_dtype(model: nn.Module) -> DTypeLike | None:
     """Chooses the dtype of h and s: float32 or better for a network of this package, None (as given) for others."""
-    network = model.network if isinstance(model, ConditionalModel) else model
+    network = model.network if _is_split(model) else model
     return accumulation_dtype(network.dtype) if isinstance(network, Network) else None
 
 

@@ -51,7 +51,7 @@ class SetEncoder(nn.Module):
             raise InputError(f"h must be at most {most} images of {self.shape[:2]}, got {given}.")
         if len(self.features) != 2 or self.features[1] % self.heads:
             raise InputError(f"features must be two numbers, the second a multiple of heads, got {self.features}.")
-        is_absent = (examples == ABSENT).all((2, 3, 4), keepdims=True)
+        is_absent = (examples.astype(jnp.int32) == ABSENT).all((2, 3, 4), keepdims=True)
         check_values(jnp.where(is_absent, 0, examples), self.levels, name="h")
         (batch, count), image, size = examples.shape[:2], examples.shape[2:], self.features[1]
         x = intensities(jnp.maximum(examples, 0), self.levels).reshape(-1, *image)
