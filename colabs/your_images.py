@@ -20,8 +20,8 @@
 #
 # In this tutorial you train a [PixelCNN](https://arxiv.org/abs/1606.05328) on a folder of images, draw new images from
 # it, save them, and measure how probable images are. Then you train a second model, which draws the class that you
-# choose. At the end, the first model completes images and compresses them. Every step is shown in Python, and most of
-# them as commands for a shell, too.
+# choose. At the end, the first model completes images and compresses them. Every step is shown in Python, and many
+# of them as commands for a shell, too.
 #
 # The images are small handwritten digits, so that you can run the notebook as it is, in five to ten minutes on one CPU
 # core and without a GPU. The section *Images of your own*, near the end, says what to change for yours.
@@ -121,8 +121,9 @@ model, variables, history = fit(None, images, levels=LEVELS, steps=STEPS, workdi
 # %% [markdown]
 # `history` has the scores as numbers. The next cell plots two curves from it: `train` is the score of the images that
 # `fit` trains on, and `validation` that of the held-out images. Here, the curve `train` lies above the other one,
-# because the network has dropout, which makes training harder and is off when the held-out images are scored. (`None`
-# chooses a network with dropout if `fit` sees each image more than ten times. Here, it sees each about 16 times.)
+# mainly because the network has dropout, which makes training harder and is off when the held-out images are scored.
+# (`None` chooses a network with dropout if `fit` sees each image more than ten times. Here, it sees each about 16
+# times.)
 #
 # The curve `validation` becomes flat at the end of every training, because the learning rate falls to zero. A flat end
 # therefore does not mean that the model has learned all it can. To find out whether it has, train with twice as many

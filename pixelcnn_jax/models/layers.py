@@ -45,9 +45,9 @@ To call or change these functions, you also need to know:
 
 - The functions take masked parameters. ``GatedPixelCNN.parameter_shapes`` declares ``left`` and ``pixel`` as one
   kernel; ``models.colours.mask_params`` cuts it in two, and masks ``pixel`` and ``out``. For the masks, the features
-  are divided into groups, one for each colour. Within its own pixel, a group reads only the colours that come before
-  its colour: in the first layer in the image, and in later layers through the features of its own and of earlier
-  groups, which know no other colours of the pixel.
+  are divided into groups, one for each colour. Within its own pixel, a group may depend only on the colours that come
+  before its colour. In the first layer, it reads these colours from the image. In the other layers, it reads its own
+  group and those before it, which depend on no other colours of the pixel.
 - ``vertical_layer`` also adds the bias and the condition of the lower line, so that sampling adds them only once a row.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
@@ -358,9 +358,8 @@ def horizontal_layer(
     were computed by earlier calls. What they contribute must therefore be in the arguments:
 
     - ``out`` must include what their gated units add to the 1x1 convolution ``layer["out"]``.
-    - ``pre_activation`` must include the products of ``pixel`` with their features. The first layer is an
-      exception: its x contains all colours drawn so far, and ``pixel`` reads them in this call, so ``pre_activation``
-      must leave them out.
+    - ``pre_activation`` must include the products of ``pixel`` with their features. In the first layer it must
+      not, because there x contains the earlier colours themselves, whose products with ``pixel`` this call adds.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, it
