@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.timing import fastest
 from pixelcnn_jax import compress, decompress, load_pretrained, log_prob, sample
 from pixelcnn_jax.foundation.user_command import UserCommand
-from pixelcnn_jax.pretrained import integer_model_of
+from pixelcnn_jax.zoo.pretrained import integer_model_of
 
 
 @click.command(cls=UserCommand, help=__doc__)

@@ -27,7 +27,7 @@ from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.data.pictures import as_pixels
 from pixelcnn_jax.foundation.user_command import UserCommand
-from pixelcnn_jax.pretrained import integer_model_of
+from pixelcnn_jax.zoo.pretrained import integer_model_of
 
 
 def bits(size: float, images: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from pixelcnn_jax import fit, information
 from pixelcnn_jax.foundation.user_command import UserCommand
 from pixelcnn_jax.noise import Poisson
-from pixelcnn_jax.registry import ModelConfig
+from pixelcnn_jax.zoo.registry import ModelConfig
 
 LENSES = {"sharp": 0.5, "blurred": 1.5}  # standard deviation of the blur in pixels
 PHOTONS = (3, 30, 300)  # mean of a pixel

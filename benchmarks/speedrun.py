@@ -23,7 +23,7 @@ from pixelcnn_jax import InputError
 from pixelcnn_jax.cli.evaluate import evaluate_split
 from pixelcnn_jax.cli.options import load_density
 from pixelcnn_jax.foundation.user_command import UserCommand
-from pixelcnn_jax.pretrained import read_card
+from pixelcnn_jax.zoo.pretrained import read_card
 
 Fields = dict[str, Any]  # by the name of a field, such as train.steps
 

@@ -44,7 +44,7 @@ TOPICS = {
         "([Reuse](../reuse.md)).",
         {
             "": "GatedPixelCNN PixelCNN RowLSTM DiagonalBiLSTM register check_causal",
-            "registry": "ModelConfig",
+            "zoo.registry": "ModelConfig",
             "models.autoregressive": "Network",
             "models.streaming": "Stream",
             "models.layers": "",

@@ -6,9 +6,9 @@ import shlex
 from pathlib import Path
 
 from pixelcnn_jax.foundation.files import interpreter, try_read_json
-from pixelcnn_jax.model_card import GIVEN_LABEL, UNCONDITIONAL
-from pixelcnn_jax.pretrained import name_of
-from pixelcnn_jax.registry import MODULES
+from pixelcnn_jax.zoo.model_card import GIVEN_LABEL, UNCONDITIONAL
+from pixelcnn_jax.zoo.pretrained import name_of
+from pixelcnn_jax.zoo.registry import MODULES
 
 
 def next_commands(workdir: Path) -> list[str]:

@@ -34,12 +34,12 @@ with epy.lazy_api_imports(globals()):
     from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
     from pixelcnn_jax.models.predecessors.pixelcnn import PixelCNN
     from pixelcnn_jax.models.predecessors.pixelrnn import DiagonalBiLSTM, RowLSTM
-    from pixelcnn_jax.pretrained import load_pretrained, pretrained_names, save_pretrained
-    from pixelcnn_jax.registry import register
     from pixelcnn_jax.sampling import naive_sample, sample, sample_and_log_prob
     from pixelcnn_jax.training.evaluation import evaluate
     from pixelcnn_jax.training.fit import fit
     from pixelcnn_jax.training.information import information
+    from pixelcnn_jax.zoo.pretrained import load_pretrained, pretrained_names, save_pretrained
+    from pixelcnn_jax.zoo.registry import register
 
 __version__ = "0.1.0"
 

@@ -22,8 +22,8 @@ from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.pretrained import PUBLISHED, read_card, save_pretrained
 from pixelcnn_jax.training.metrics import read_records
+from pixelcnn_jax.zoo.pretrained import PUBLISHED, read_card, save_pretrained
 from tools import omniglot28, table
 from tools.grow import grow
 

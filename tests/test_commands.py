@@ -20,7 +20,7 @@ from test_docs import run_blocks, shell_commands
 from tfds_sets import prepare
 from tiny_runs import ROOT, finished
 
-from pixelcnn_jax.pretrained import pretrained_names, read_card
+from pixelcnn_jax.zoo.pretrained import pretrained_names, read_card
 
 # Few images, and a report of as few; a network as small as the printed start allows.
 QUICK = "--config.train.steps=5 --config.train.eval_batch_size=8 --config.train.score_train_images=8"

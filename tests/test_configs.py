@@ -9,9 +9,9 @@ import pytest
 from configs import imagenet32
 from experiments import recipe_of
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.registry import make_network
 from pixelcnn_jax.training.config import parse_config
 from pixelcnn_jax.training.optimizer import make_optimizer
+from pixelcnn_jax.zoo.registry import make_network
 
 NAMES = sorted(path.stem for path in Path("configs").glob("[!_]*.py"))
 

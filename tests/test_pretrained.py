@@ -32,8 +32,8 @@ from pixelcnn_jax.foundation.files import write_json
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder, Upsampling
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.pretrained import name_of, read_card, read_weights, save_pretrained
-from pixelcnn_jax.registry import describe
+from pixelcnn_jax.zoo.pretrained import name_of, read_card, read_weights, save_pretrained
+from pixelcnn_jax.zoo.registry import describe
 
 NATS_OF_A_PATTERN = {
     "binarized_mnist": 76.5752,

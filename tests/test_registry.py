@@ -13,7 +13,7 @@ from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel,
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder, Upsampling
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.registry import NETWORKS, ModelConfig, build, describe, make_network, register
+from pixelcnn_jax.zoo.registry import NETWORKS, ModelConfig, build, describe, make_network, register
 
 SPEC = ImageSpec(8, 6, 3, 17)
 GATED = GatedPixelCNN(levels=3, features=8, head_features=9, dtype="bfloat16", mixture=2)

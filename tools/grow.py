@@ -17,7 +17,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.user_command import UserCommand
 from pixelcnn_jax.models.colours import colour_groups
 from pixelcnn_jax.models.declarations import condition_sizes
-from pixelcnn_jax.pretrained import save_pretrained
+from pixelcnn_jax.zoo.pretrained import save_pretrained
 
 
 def grow(model: Any, variables: Any, key: jax.Array, **larger: int | None) -> tuple[Any, Any]:

@@ -22,7 +22,7 @@ from pixelcnn_jax import InputError, compress, decompress, pretrained_names, sam
 from pixelcnn_jax.cli.options import load_density
 from pixelcnn_jax.codec.container import unpack
 from pixelcnn_jax.foundation.user_command import UserCommand
-from pixelcnn_jax.pretrained import PUBLISHED
+from pixelcnn_jax.zoo.pretrained import PUBLISHED
 from tools.table import ROOT, markdown
 
 GROUPS = (1, 16, 256)

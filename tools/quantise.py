@@ -16,7 +16,7 @@ from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.foundation.devices import use_all_cores
 from pixelcnn_jax.foundation.user_command import UserCommand
-from pixelcnn_jax.pretrained import PUBLISHED
+from pixelcnn_jax.zoo.pretrained import PUBLISHED
 
 CALIBRATION_IMAGES = 350
 

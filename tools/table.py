@@ -17,7 +17,7 @@ from pixelcnn_jax.cli.options import load_density
 from pixelcnn_jax.foundation.devices import use_all_cores
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.foundation.user_command import UserCommand
-from pixelcnn_jax.pretrained import read_card
+from pixelcnn_jax.zoo.pretrained import read_card
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- make table: begin -->\n", "<!-- make table: end -->\n"

@@ -18,15 +18,15 @@ from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.model_card import GIVEN_CAPTION
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.text import PADDING
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
-from pixelcnn_jax.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, required
+from pixelcnn_jax.zoo.model_card import GIVEN_CAPTION
+from pixelcnn_jax.zoo.registry import make_network
 
 check = check_reader
 MAX_CAPTIONS = 256  # captions to score each image of the report under

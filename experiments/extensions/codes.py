@@ -21,13 +21,13 @@ from pixelcnn_jax.code_model import BITS_OF_CODES, TOKENIZERS, CodeModel
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.model_card import GIVEN_CAPTION, GIVEN_LABEL, UNCONDITIONAL
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
-from pixelcnn_jax.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Networks, Params, Pictures
+from pixelcnn_jax.zoo.model_card import GIVEN_CAPTION, GIVEN_LABEL, UNCONDITIONAL
+from pixelcnn_jax.zoo.registry import make_network
 
 
 @dataclass(frozen=True, kw_only=True)

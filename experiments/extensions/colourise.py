@@ -10,9 +10,9 @@ from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.preparation import luma
 from pixelcnn_jax.distributions import intensities
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Map, Variables
-from pixelcnn_jax.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures
+from pixelcnn_jax.zoo.registry import make_network
 
 
 def map_of(images: Images, levels: int) -> Map:

@@ -20,14 +20,14 @@ from pixelcnn_jax.data.loading import Splits, load
 from pixelcnn_jax.data.views import random_index, rotate, symmetries
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.foundation.progress import progress_bar
-from pixelcnn_jax.model_card import GIVEN_EXAMPLES
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.inputs import ABSENT, Examples, ImageSpec, Variables
-from pixelcnn_jax.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, required
+from pixelcnn_jax.zoo.model_card import GIVEN_EXAMPLES
+from pixelcnn_jax.zoo.registry import make_network
 
 COUNTS = (0, 1, 2, 3, 4, 9)  # numbers of examples in the report, those of 1612.02192
 SHOWN = 3  # examples in a row of the picture

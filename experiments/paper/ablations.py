@@ -11,9 +11,9 @@ from experiments.paper.unconditional import likelihood_experiment
 from pixelcnn_jax import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.inputs import Condition, ImageSpec, Variables
-from pixelcnn_jax.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Experiment
+from pixelcnn_jax.zoo.registry import make_network
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "whole": {},

@@ -16,11 +16,11 @@ from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim, nll
-from pixelcnn_jax.model_card import GIVEN_LABEL
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, required
+from pixelcnn_jax.zoo.model_card import GIVEN_LABEL
 
 UNDERTRAINED = "Negative label information means that the model misuses the label, as it is undertrained: train on."
 

@@ -20,9 +20,9 @@ from pixelcnn_jax.data.views import rotate, symmetries
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
-from pixelcnn_jax.registry import describe
 from pixelcnn_jax.training.config import RunConfig, keys
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
+from pixelcnn_jax.zoo.registry import describe
 
 IDENTITIES = 20  # identities to choose from
 

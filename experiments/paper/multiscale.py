@@ -16,13 +16,13 @@ from pixelcnn_jax import nll, sample
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.model_card import GIVEN_LABEL, UNCONDITIONAL
 from pixelcnn_jax.models.conditioning.encoders import Upsampling
 from pixelcnn_jax.models.inputs import ImageSpec, Variables, apply_jitted
-from pixelcnn_jax.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
+from pixelcnn_jax.zoo.model_card import GIVEN_LABEL, UNCONDITIONAL
+from pixelcnn_jax.zoo.registry import make_network
 
 check = check_classifier
 

@@ -12,9 +12,9 @@ from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition, part_of
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
-from pixelcnn_jax.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures
+from pixelcnn_jax.zoo.registry import make_network
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.inputs import Images, ImageSpec, apply_jitted
-from pixelcnn_jax.pretrained import read_card
 from pixelcnn_jax.training.config import RunConfig, keys
+from pixelcnn_jax.zoo.pretrained import read_card
 
 DRAWN_TOGETHER = 100
 

@@ -15,8 +15,8 @@ from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution
 from pixelcnn_jax.models.inputs import Images, ImageSpec
-from pixelcnn_jax.registry import ModelConfig, make_network
 from pixelcnn_jax.training.experiment import Networks, Params
+from pixelcnn_jax.zoo.registry import ModelConfig, make_network
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from pixelcnn_jax.codec.container import MAX_ROW, Container, check_size, length_
 from pixelcnn_jax.data.pictures import png_bits_per_dim, write_image
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import atomic_write
-from pixelcnn_jax.pretrained import integer_model_of
+from pixelcnn_jax.zoo.pretrained import integer_model_of
 
 DEFAULT_MAX_SUBPIXELS = 2**25  # above 10,000 images of CIFAR-10
 SUBPIXELS_PER_SECOND = 40_000  # at least, by the published models on one CPU core

@@ -9,7 +9,7 @@ import click
 
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.foundation.files import atomic_write
-from pixelcnn_jax.pretrained import find_model, read_content
+from pixelcnn_jax.zoo.pretrained import find_model, read_content
 
 PAGE = Path(__file__).with_name("hub_page.md")  # read as a format string
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from pixelcnn_jax.cli import options
-from pixelcnn_jax.pretrained import pretrained_names, read_card
+from pixelcnn_jax.zoo.pretrained import pretrained_names, read_card
 
 COLUMNS = ("model", "data", "levels", "density", "bits/dim", "nats", "parameters")
 

@@ -21,11 +21,11 @@ from pixelcnn_jax.foundation.fields import Section, read_section
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.foundation.user_command import path
 from pixelcnn_jax.likelihood import nll
-from pixelcnn_jax.model_card import CONDITION_KEYS
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, apply_conditioner
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.pretrained import load_pretrained
+from pixelcnn_jax.zoo.model_card import CONDITION_KEYS
+from pixelcnn_jax.zoo.pretrained import load_pretrained
 
 MAX_BATCH_SUBPIXELS = 2**22  # per batch
 SECONDS = 10  # between reports of progress in a pipe

@@ -8,7 +8,7 @@ import numpy as np
 from pixelcnn_jax import codec
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.image_levels import find_images, read_patches
-from pixelcnn_jax.pretrained import save_pretrained
+from pixelcnn_jax.zoo.pretrained import save_pretrained
 
 IMAGES = 500  # at most
 

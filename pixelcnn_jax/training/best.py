@@ -10,10 +10,10 @@ from jax.experimental import multihost_utils
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Variables
-from pixelcnn_jax.pretrained import read_weights, save_pretrained
 from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.experiment import Experiment, Params
 from pixelcnn_jax.training.processes import run_on_first_process
+from pixelcnn_jax.zoo.pretrained import read_weights, save_pretrained
 
 
 class BestModel:

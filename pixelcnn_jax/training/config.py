@@ -10,8 +10,8 @@ from jaxtyping import Array, Key
 from pixelcnn_jax.data.loading import DataConfig
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import as_config, field, help_lines, read_section
-from pixelcnn_jax.registry import ModelConfig
 from pixelcnn_jax.training.optimizer import OptimizerConfig
+from pixelcnn_jax.zoo.registry import ModelConfig
 
 if TYPE_CHECKING:  # not needed by ``fit``
     from ml_collections import ConfigDict

@@ -10,9 +10,9 @@ from jaxtyping import Array, Float, Int, Key
 
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.model_card import UNCONDITIONAL
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.zoo.model_card import UNCONDITIONAL
 
 LIKELIHOOD = "bits_per_dim"  # the measure of a loss that is a likelihood in nats
 

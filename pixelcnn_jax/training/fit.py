@@ -28,14 +28,14 @@ from pixelcnn_jax.models.checks import as_array, as_images, check_values
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.declarations import condition_sizes
 from pixelcnn_jax.models.inputs import MAX_CLASSES, ConditionLike, ImageSpec, Map, RandomKeys, Variables, params_of
-from pixelcnn_jax.pretrained import density_of
-from pixelcnn_jax.registry import ModelConfig, describe, make_network
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.config import RunConfig, parse_config
 from pixelcnn_jax.training.evaluation import extreme_rows, given_rows, make_scorer
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params
 from pixelcnn_jax.training.loop import Loop
 from pixelcnn_jax.training.workdir import open_workdir
+from pixelcnn_jax.zoo.pretrained import density_of
+from pixelcnn_jax.zoo.registry import ModelConfig, describe, make_network
 
 LEVELS = {"bool": 2, "uint8": 2**8, "uint16": 2**16}
 SOFTMAX_LEVELS = 32  # beyond, a mixture of logistics learns faster
@@ -96,7 +96,7 @@ def fit(
       model: None chooses a ``GatedPixelCNN`` with ``layers=8`` and ``features=32``. It predicts a softmax for up to 32
         levels, and for more levels a mixture of 8 logistics with point masses. Its dropout is 0.2 if training takes
         more than ten epochs, and otherwise 0. To choose the size yourself, pass a
-        ``pixelcnn_jax.registry.ModelConfig``. It has the attributes of a network except levels and channels, which
+        ``pixelcnn_jax.zoo.registry.ModelConfig``. It has the attributes of a network except levels and channels, which
         follow from the images. Or pass a network of this package, a ``ConditionalModel``, or any Linen module that maps
         images to logits and has the fields ``levels`` and ``channels``.
       images: Integers 0 to ``levels - 1``, or bool, of shape [count, height, width, channels] or, for one channel,

@@ -79,7 +79,7 @@ def information(
     Example:
       >>> import numpy as np
       >>> from pixelcnn_jax import fit, information
-      >>> from pixelcnn_jax.registry import ModelConfig
+      >>> from pixelcnn_jax.zoo.registry import ModelConfig
       >>> from pixelcnn_jax.noise import BernoulliFlips
       >>> random = np.random.default_rng(0)
       >>> clean = np.repeat(random.random((1200, 4, 1)) < 0.5, 4, axis=2)  # rows of one colour

@@ -7,10 +7,10 @@ from typing import Any
 
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
-from pixelcnn_jax.model_card import UNCONDITIONAL
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import LIKELIHOOD
 from pixelcnn_jax.training.metrics import display_name
+from pixelcnn_jax.zoo.model_card import UNCONDITIONAL
 
 
 def score_rows(published: Iterable[Any], scored: Mapping[str, Any], shape: tuple[int, ...]) -> list[list[str]]:

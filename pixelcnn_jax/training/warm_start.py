@@ -11,10 +11,10 @@ from pixelcnn_jax.distributions import accumulation_dtype
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.conditional_model import part_of
 from pixelcnn_jax.models.declarations import declared_variables
-from pixelcnn_jax.pretrained import read_weights
 from pixelcnn_jax.training.checkpoint import shapes_of
 from pixelcnn_jax.training.experiment import Experiment, Params
 from pixelcnn_jax.training.optimizer import is_trained
+from pixelcnn_jax.zoo.pretrained import read_weights
 
 
 def initial_params(experiment: Experiment, key: Key[Array, ""]) -> Params:

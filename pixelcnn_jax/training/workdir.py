@@ -28,9 +28,9 @@ from pixelcnn_jax.data.source import INSPECTED
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import read_json, try_read_json, write_json
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.pretrained import name_of, read_weights, save_pretrained
 from pixelcnn_jax.training.config import RunConfig, parse_config, to_dict
 from pixelcnn_jax.training.processes import run_on_first_process
+from pixelcnn_jax.zoo.pretrained import name_of, read_weights, save_pretrained
 
 # These change no result.
 MAY_DIFFER = {"config.data.download", "config.train.loggers", "config.train.seconds"}

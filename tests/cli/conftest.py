@@ -11,7 +11,7 @@ def saved(tmp_path_factory):
     from pixelcnn_jax import GatedPixelCNN
     from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
     from pixelcnn_jax.models.inputs import ImageSpec
-    from pixelcnn_jax.pretrained import save_pretrained
+    from pixelcnn_jax.zoo.pretrained import save_pretrained
 
     def save(*spec, h=None, conditioner=None, **card):
         spec = ImageSpec(*spec)
@@ -69,7 +69,7 @@ def integer_form(tmp_path_factory):
     import numpy as np
 
     from pixelcnn_jax import load_pretrained, quantise
-    from pixelcnn_jax.pretrained import save_pretrained
+    from pixelcnn_jax.zoo.pretrained import save_pretrained
 
     def make(folder):
         model, variables, card = load_pretrained(folder)

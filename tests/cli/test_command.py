@@ -15,7 +15,7 @@ from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.command import main
 from pixelcnn_jax.foundation.user_command import UserCommand
 from pixelcnn_jax.models.conditioning.encoders import Encoder
-from pixelcnn_jax.pretrained import load_pretrained, save_pretrained
+from pixelcnn_jax.zoo.pretrained import load_pretrained, save_pretrained
 
 
 def test_help_lists_the_verbs(pixelcnn):

@@ -16,7 +16,7 @@ from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.data.views import symmetries
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition, part_of
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.pretrained import read_card, save_pretrained
+from pixelcnn_jax.zoo.pretrained import read_card, save_pretrained
 
 
 def test_the_figures_of_a_card_come_out_again(pixelcnn):

@@ -14,8 +14,8 @@ from pixelcnn_jax.foundation.files import write_json
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.pretrained import save_pretrained
-from pixelcnn_jax.registry import describe
+from pixelcnn_jax.zoo.pretrained import save_pretrained
+from pixelcnn_jax.zoo.registry import describe
 
 NETWORK = GatedPixelCNN(levels=4, features=8, layers=1)
 DATA = {"dataset": "digits", "levels": 4, "data_dir": None, "download": False}

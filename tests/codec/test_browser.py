@@ -19,7 +19,7 @@ from test_coding import GOLDEN, golden_images
 from test_vectors import VECTORS, WEIGHTS, vectors
 
 from pixelcnn_jax import compress, load_pretrained
-from pixelcnn_jax.pretrained import save_pretrained
+from pixelcnn_jax.zoo.pretrained import save_pretrained
 
 pytestmark = pytest.mark.long
 

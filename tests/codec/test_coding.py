@@ -24,7 +24,7 @@ from pixelcnn_jax.codec.coding import Uncoded, compress_sizes
 from pixelcnn_jax.codec.container import digest, pack, padded, unpack
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition
 from pixelcnn_jax.models.conditioning.encoders import Upsampling
-from pixelcnn_jax.pretrained import save_pretrained
+from pixelcnn_jax.zoo.pretrained import save_pretrained
 
 GOLDEN = Path(__file__).parent / "golden"  # made by make_golden, and never again
 

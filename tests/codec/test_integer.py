@@ -14,7 +14,7 @@ from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.frequencies import interval
 from pixelcnn_jax.codec.quantise import _with_constant_h
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition
-from pixelcnn_jax.pretrained import save_pretrained
+from pixelcnn_jax.zoo.pretrained import save_pretrained
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 MODELS = {

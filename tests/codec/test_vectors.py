@@ -10,7 +10,7 @@ from proofs import random_images, randomised
 from safetensors.numpy import load_file
 
 from pixelcnn_jax import GatedPixelCNN, compress, decompress, load_pretrained, quantise
-from pixelcnn_jax.pretrained import save_pretrained
+from pixelcnn_jax.zoo.pretrained import save_pretrained
 
 VECTORS = Path(__file__).parent / "vectors"  # made by make_vectors, and never again
 WEIGHTS = VECTORS / "mixture.safetensors"

@@ -11,10 +11,10 @@ import pytest
 from tiny_runs import before_call, finished
 
 from pixelcnn_jax import GatedPixelCNN, InputError, evaluate, load_pretrained, sample
-from pixelcnn_jax.registry import ModelConfig
 from pixelcnn_jax.training import fit as module
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.fit import Fitted, fit
+from pixelcnn_jax.zoo.registry import ModelConfig
 
 TINY = ModelConfig(features=8, layers=1, first_kernel_size=3)
 STAYS = 0.9  # probability that a pixel equals the one to its left

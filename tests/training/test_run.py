@@ -17,12 +17,12 @@ from experiments.next_commands import next_commands
 from experiments.paper.unconditional import likelihood_experiment
 from pixelcnn_jax import InputError, load_pretrained, log_prob
 from pixelcnn_jax.data.dataset import read_all
-from pixelcnn_jax.pretrained import read_card
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.metrics import Metrics, Stopwatch
 from pixelcnn_jax.training.summary import plain_figures
+from pixelcnn_jax.zoo.pretrained import read_card
 
 
 def test_pictures_are_upright_in_any_scan(tmp_path):

@@ -22,16 +22,16 @@ from safetensors.numpy import load, save
 
 from pixelcnn_jax.foundation.errors import InputError, first_line, require
 from pixelcnn_jax.foundation.files import atomic_write, write_json
-from pixelcnn_jax.model_card import FORMAT, GIVEN_CAPTION, GIVEN_EXAMPLES, UNCONDITIONAL, checked, read_card_file
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning import conditional_model
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.declarations import condition_sizes
 from pixelcnn_jax.models.inputs import Condition, ImageSpec, Variables
-from pixelcnn_jax.registry import build, describe
+from pixelcnn_jax.zoo.model_card import FORMAT, GIVEN_CAPTION, GIVEN_EXAMPLES, UNCONDITIONAL, checked, read_card_file
+from pixelcnn_jax.zoo.registry import build, describe
 
-PUBLISHED = Path(__file__).parent / "weights"
+PUBLISHED = Path(__file__).parents[1] / "weights"
 HUB_ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 Model = nn.Module | Mapping[str, Any]
