@@ -18,20 +18,12 @@ from networks import Uniform
 from test_verbs import Table
 from tiny_runs import flip_a_bit
 
-from pixelcnn_jax import (
-    GatedPixelCNN,
-    InputError,
-    load_pretrained,
-    log_prob,
-    pretrained,
-    pretrained_names,
-    register,
-    registry,
-)
+from pixelcnn_jax import GatedPixelCNN, InputError, load_pretrained, log_prob, pretrained_names, register
 from pixelcnn_jax.foundation.files import write_json
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder, Upsampling
 from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.zoo import pretrained, registry
 from pixelcnn_jax.zoo.pretrained import name_of, read_card, read_weights, save_pretrained
 from pixelcnn_jax.zoo.registry import describe
 

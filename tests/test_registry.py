@@ -7,12 +7,13 @@ import flax.linen as nn
 import jax.numpy as jnp
 import pytest
 
-from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, registry
+from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError
 from pixelcnn_jax.foundation.fields import read_section
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder, Upsampling
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.zoo import registry
 from pixelcnn_jax.zoo.registry import NETWORKS, ModelConfig, build, describe, make_network, register
 
 SPEC = ImageSpec(8, 6, 3, 17)
