@@ -337,9 +337,10 @@ def test_a_machine_that_rounds_is_refused(small, monkeypatch):
 
 
 def test_an_interrupted_call_does_not_wait_for_its_threads():
-    interrupted, start = threading.Event(), time.monotonic()
-    results = coder._in_pairs(lambda waits: interrupted.wait(60) if waits else None, [False, True])
+    begun, interrupted, start = threading.Event(), threading.Event(), time.monotonic()
+    results = coder._in_pairs(lambda waits: waits and (begun.set(), interrupted.wait(40)), [False, True])
     next(results)
+    begun.wait()
     results.close()
     interrupted.set()
     assert time.monotonic() - start < 30
