@@ -280,7 +280,7 @@ print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as 
 #
 # `pixelcnn compress` never rounds or resizes an image. Each intensity must therefore stand for a level: with 17 levels,
 # only 17 of the 256 intensities do, those that `as_pixels` returns. Images of another size are allowed, but take more
-# bits.
+# bits per pixel.
 
 # %%
 save_pretrained("codec", integer, integers, image_shape=(SIZE, SIZE))

@@ -64,8 +64,8 @@ def sample(
         or neither.
       mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis of length 1 is
         broadcast. If the observed pixels come first in raster order (row by row from the top, each from left to right),
-        the samples follow p(rest | observed) exactly. Otherwise they are approximate, because an observed pixel
-        influences only the pixels after it.
+        the samples follow p(rest | observed) exactly, unless ``temperature`` or ``guidance`` is set. With other masks,
+        they are approximate, because an observed pixel influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022), which makes samples fit their condition
         better. The logits are (1 + w) times those given the condition minus w times those without. The model must have
@@ -124,8 +124,8 @@ def sample_and_log_prob(
         or neither.
       mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis of length 1 is
         broadcast. If the observed pixels come first in raster order (row by row from the top, each from left to right),
-        the samples follow p(rest | observed) exactly. Otherwise they are approximate, because an observed pixel
-        influences only the pixels after it.
+        the samples follow p(rest | observed) exactly, unless ``temperature`` or ``guidance`` is set. With other masks,
+        they are approximate, because an observed pixel influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022), which makes samples fit their condition
         better. The logits are (1 + w) times those given the condition minus w times those without. The model must have
@@ -209,8 +209,8 @@ def naive_sample(
         or neither.
       mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis of length 1 is
         broadcast. If the observed pixels come first in raster order (row by row from the top, each from left to right),
-        the samples follow p(rest | observed) exactly. Otherwise they are approximate, because an observed pixel
-        influences only the pixels after it.
+        the samples follow p(rest | observed) exactly, unless ``temperature`` or ``guidance`` is set. With other masks,
+        they are approximate, because an observed pixel influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022), which makes samples fit their condition
         better. The logits are (1 + w) times those given the condition minus w times those without. The model must have
@@ -350,7 +350,7 @@ def _sample_by_rows(
     return drawn
 
 
-# Compiled together: run one by one, these operations would add a tenth to the time of drawing a small image.
+# Compiled as one program: separate operations would make drawing a small image a tenth slower.
 @partial(jax.jit, static_argnames=("shape", "levels"))
 def _begun(
     observed: Array, words: Array, shape: tuple[int, ...], levels: int

@@ -2,8 +2,10 @@
 
     magic, version, length of all | digest of the model | numbers | extra | length of each group | groups | digest
 
-Numbers are little-endian; group lengths are varints. Streams are padded to one byte per ``SUBPIXELS_PER_BYTE``
-sub-pixels: the file length bounds the work it can declare. A group is a tile of some images, or all of them.
+Numbers are little-endian, and the lengths of groups are varints. A group is the part of a file that is decoded alone.
+It holds at most ``batch_size`` images or, with tiles, one tile of each of these images. Each stream, the bytes of a
+group, is padded to at least one byte per ``SUBPIXELS_PER_BYTE`` sub-pixels, so a short file cannot claim to hold a
+large number of them.
 """
 
 import hashlib
@@ -31,16 +33,17 @@ class Container:
     """Fields of a container.
 
     Attributes:
-      model: digest of the integer network.
-      shape: count, height, width, channels.
-      levels: intensity levels.
-      batch_size: images per group; the last may have fewer.
-      lanes: coder states per group.
-      tile: side of the tiles, which are coded alone; 0 for whole images.
-      extra: the caller's bytes.
-      streams: one per group.
-      first: number of the tile, if this holds one tile only.
-      columns_of_all: ``columns`` of the container from which this one was selected; 0 if it is complete.
+      model: Digest of the integer network.
+      shape: Count, height, width, channels.
+      levels: Intensity levels.
+      batch_size: Images per group; the last group may have fewer.
+      lanes: Number of coder states per group, among which its images are divided.
+      tile: Height and width of the tiles, which are coded separately; 0 for whole images.
+      extra: The caller's bytes.
+      streams: The bytes of each group.
+      first: Index of the tile, if this container was made by ``only`` for one tile.
+      columns_of_all: For a container made by ``only``, the ``columns`` of the complete one, for which the decoder is
+        compiled; otherwise 0.
     """
 
     model: bytes
@@ -80,7 +83,7 @@ class Container:
 
     @property
     def columns(self) -> int:
-        """Pixels in one row of an image, or of its widest tile: programs depend on it."""
+        """Width of the images or of the widest tile, for which coder and decoder are compiled."""
         return self.columns_of_all or min(self.tile or self.shape[2], self.shape[2])
 
     @property
@@ -109,7 +112,7 @@ class Container:
         return min(self.tile or height, height - self.tile * row), min(self.tile or width, width - self.tile * column)
 
     def state_of(self, group: int) -> int:
-        """Looks up the state in which the coder begins a group: tiles in another order are noticed."""
+        """Computes the coder's first state for a group. It differs between tiles, so exchanged tiles are noticed."""
         return LOW + self.first + group % math.prod(self.grid)
 
     def subpixels_of(self, group: int) -> int:

@@ -57,10 +57,11 @@ class GatedPixelCNN(Network):
         Logits are float32 at least. Without ``code_features``, a network can distinguish at most 512 levels in
         bfloat16, and 4,097 in float16.
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
-      attention: Number of layers from one attention of the vertical stack to the next, less than ``layers``; 0, the
-        default, for the network of the paper, which has none. Attention widens the context beyond the filters
-        (``models.attention``): each pixel reads the vertical features of all pixels in its row and in the 31 rows
-        above. This is causal, because the vertical features of a row depend only on the rows above it.
+      attention: 0, the default, is the network of the paper, which has no attention. A number k above 0, less than
+        ``layers``, adds an attention of the vertical stack after every k-th layer but the last. Attention widens the
+        context beyond the filters (``models.attention``): each pixel reads the vertical features of all pixels in its
+        row and in the 31 rows above. This is causal, because the vertical features of a row depend only on the rows
+        above it.
       linear_prediction: Whether the logistics of a mixture are centred on a linear prediction from the neighbouring
         pixels and earlier channels, with coefficients that the network computes. It helps with photographs. ``sample``
         computes such a model in float32 at least.
@@ -150,7 +151,7 @@ class GatedPixelCNN(Network):
 
     @property
     def attentions(self) -> range:
-        """The layers that an attention follows, where layer 1 is the one after the first layer; never the last."""
+        """Numbers of the layers that an attention follows. Layer 0 is the first one, and the last has none."""
         return range(self.attention, self.layers, self.attention) if self.attention else range(0)
 
     @property

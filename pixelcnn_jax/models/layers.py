@@ -46,8 +46,9 @@ To call or change these functions, you also need to know:
 - The functions take masked parameters. ``GatedPixelCNN.parameter_shapes`` declares ``left`` and ``pixel`` as one
   kernel; ``models.colours.mask_params`` cuts it in two, and masks ``pixel`` and ``out``. For the masks, the features
   are divided into groups, one for each colour. Within its own pixel, a group may depend only on the colours that come
-  before its colour. In the first layer, it reads these colours from the image. In the other layers, it reads its own
-  group and those before it, which depend on no other colours of the pixel.
+  before its colour. In the first layer, it reads these colours from the image. In the other layers, it reads the output
+  of the layer before: the features of its own group and of the earlier groups. These, too, depend only on colours that
+  come before its colour.
 - ``vertical_layer`` also adds the bias and the condition of the lower line, so that sampling adds them only once a row.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
@@ -358,8 +359,8 @@ def horizontal_layer(
     were computed by earlier calls. What they contribute must therefore be in the arguments:
 
     - ``out`` must include what their gated units add to the 1x1 convolution ``layer["out"]``.
-    - ``pre_activation`` must include the products of ``pixel`` with their features. In the first layer it must
-      not, because there x contains the earlier colours themselves, whose products with ``pixel`` this call adds.
+    - ``pre_activation`` must include the products of ``pixel`` with their features. The first layer differs: its x
+      contains all earlier colours of the pixel, so this call adds the products with them itself.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, it
@@ -367,9 +368,9 @@ def horizontal_layer(
       x: The input of the horizontal stack, of shape [batch, height, width, features]: the output of the layer before
         or, in the first layer, the image. In sampling, all layers but the first get only the features of the current
         colour.
-      pre_activation: The sum of all terms of the pre-activation but that of ``pixel``: those of the vertical stack, of
-        the pixels to the left, of the bias and of the condition. In sampling, it also includes those of the earlier
-        colours, as described above.
+      pre_activation: The terms of the pre-activation that this call does not add: those of the vertical stack, of the
+        pixels to the left, of the bias and of the condition. In sampling, they also include the products with the
+        features of earlier colours, except in the first layer, as described above.
       out: The bias of the 1x1 convolution ``layer["out"]`` and, in sampling, what the gated units of earlier colours
         add to it. This function adds what its own gated units contribute.
       residual: Whether x is added to the output. It is added in all layers but the first.

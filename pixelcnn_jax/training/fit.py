@@ -105,8 +105,9 @@ def fit(
         bool. A network of this package gets labels as one-hot vectors, and one of your own gets them as int32. A
         ``ConditionalModel`` takes what its conditioner reads. None for p(x).
       s: Maps [count, height, width, map_features]; None for a model without maps.
-      levels: Number of intensity levels of a sub-pixel. None takes the ``levels`` of the model. If it has none, None
-        takes 2 for bool, 256 for uint8 and 65,536 for uint16; for images of other dtypes, you must pass the number.
+      levels: Number of intensity levels of a sub-pixel. None takes the field ``levels`` of the model or, if it has no
+        such field, the number that fits the dtype: 2 for bool, 256 for uint8 and 65,536 for uint16. For images of other
+        dtypes, you must pass the number.
       validation: The images to hold out for validation: a fraction of them (above 0 and below 1), which is chosen at
         random, or an array of indices, at least one.
       steps: Number of training steps. The learning rate falls to zero over all of them, so to train for less time,
