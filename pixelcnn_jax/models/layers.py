@@ -74,7 +74,7 @@ from pixelcnn_jax.models.products import product, window_product
 
 Dropout = Callable[[Array], Array]
 Features = Float[Array, "batch height width _"]  # of any number of channels
-PRE_ACTIVATION = "pre_activation of a layer"  # the name by which jax.checkpoint can save pre-activations
+PRE_ACTIVATION = "pre_activation of a layer"  # tells jax.checkpoint what to keep for the backward pass
 
 
 def shift_down(x: Float[Array, "batch height width features"]) -> Float[Array, "batch height width features"]:
