@@ -276,7 +276,7 @@ class Network(nn.Module):
         return 3 * self.mixture + 2 * self.point_masses if self.mixture else self.levels
 
 
-# Jitted so that eager calls compile once for equal models; inlined so that a jitted caller compiles as without it.
+# Jitted, so that calls outside jit compile once for equal models. Inlined, so that it changes no jitted caller.
 @partial(jax.jit, static_argnames="model", inline=True)
 def _head_outputs(model: Network, params: Params, images: Images, condition: Condition, key: Array | None) -> Array:
     def outputs(params: Params, images: Images, condition: Condition, key: Array | None, *, dtype: Any) -> Array:

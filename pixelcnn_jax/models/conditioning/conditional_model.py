@@ -164,7 +164,7 @@ def make_null_condition(
 
 
 def _is_split(model: nn.Module) -> bool:
-    """Whether a model is scored by its network and condition, rather than by a call of a user's own."""
+    """Whether a model is a ``ConditionalModel`` whose call is not overridden: a network and its condition."""
     return isinstance(model, ConditionalModel) and type(model).__call__ is ConditionalModel.__call__
 
 
