@@ -68,8 +68,8 @@ def sample(
         they are approximate, because an observed pixel influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022), which makes samples fit their condition
-        better. The logits are (1 + w) times those given the condition minus w times those without. The model must have
-        been trained with conditions dropped at random.
+        better. The logits are ``(1 + w) * a - w * b``, where a are the logits given the condition, and b those given
+        the null condition. The model must have been trained with conditions dropped at random.
       on_row: Called with the index of each row that is finished, for a progress bar; not called without a ``Stream``.
 
     Returns:
@@ -128,8 +128,8 @@ def sample_and_log_prob(
         they are approximate, because an observed pixel influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022), which makes samples fit their condition
-        better. The logits are (1 + w) times those given the condition minus w times those without. The model must have
-        been trained with conditions dropped at random.
+        better. The logits are ``(1 + w) * a - w * b``, where a are the logits given the condition, and b those given
+        the null condition. The model must have been trained with conditions dropped at random.
       on_row: Called with the index of each row that is finished, for a progress bar; not called without a ``Stream``.
 
     Returns:
@@ -213,8 +213,8 @@ def naive_sample(
         they are approximate, because an observed pixel influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022), which makes samples fit their condition
-        better. The logits are (1 + w) times those given the condition minus w times those without. The model must have
-        been trained with conditions dropped at random.
+        better. The logits are ``(1 + w) * a - w * b``, where a are the logits given the condition, and b those given
+        the null condition. The model must have been trained with conditions dropped at random.
 
     Returns:
       The images that ``sample`` draws. In bfloat16 or float16, a few sub-pixels may differ, because the two functions

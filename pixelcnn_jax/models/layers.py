@@ -25,8 +25,9 @@ adds to the pre-activation. The parameters of a layer are a dict, ``layer``:
 - ``layer["out"]`` is a 1x1 convolution of the gated units.
 
 Training and sampling share the functions that compute a layer. For whole images, as in training, ``vertical_layer``
-computes the upper line of the drawing and ``crossing``, and ``horizontal_rows`` computes the lower line. Sampling
-computes each part of a layer as early as its inputs are known:
+computes the upper line of the drawing and ``crossing``. To the result of ``crossing``, it also adds the bias and the
+condition of the lower line, so that sampling adds them only once a row. ``horizontal_rows`` computes the rest of the
+lower line. Sampling computes each part of a layer as early as its inputs are known:
 
 - Once for each row, ``vertical_layer`` computes the same as for whole images, but for this row only.
 - Once for each pixel, ``horizontal_conv_valid`` applies ``left`` to the pixels to the left, which the sampler keeps.
@@ -46,10 +47,9 @@ To call or change these functions, you also need to know:
 - The functions take masked parameters. ``GatedPixelCNN.parameter_shapes`` declares ``left`` and ``pixel`` as one
   kernel; ``models.colours.mask_params`` cuts it in two, and masks ``pixel`` and ``out``. For the masks, the features
   are divided into groups, one for each colour. Within its own pixel, a group may depend only on the colours that come
-  before its colour. In the first layer, it reads these colours from the image. In the other layers, it reads the output
-  of the layer before: the features of its own group and of the earlier groups. These, too, depend only on colours that
-  come before its colour.
-- ``vertical_layer`` also adds the bias and the condition of the lower line, so that sampling adds them only once a row.
+  before its colour. In the first layer, it reads these colours from the image. In the other layers, it reads features
+  of the layer before, those of its own group and of the earlier groups. This is allowed, because all of them depend
+  only on colours that come before the colour of the group that reads them.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1
@@ -359,8 +359,8 @@ def horizontal_layer(
     were computed by earlier calls. What they contribute must therefore be in the arguments:
 
     - ``out`` must include what their gated units add to the 1x1 convolution ``layer["out"]``.
-    - ``pre_activation`` must include the products of ``pixel`` with their features. The first layer differs: its x
-      contains all earlier colours of the pixel, so this call adds the products with them itself.
+    - ``pre_activation`` must include the products of ``pixel`` with their features. In the first layer, do not include
+      them: there, x contains all earlier colours of the pixel, and this call multiplies them by ``pixel`` itself.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, it
