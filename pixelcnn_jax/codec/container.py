@@ -1,11 +1,12 @@
 """The container of compressed images, checked and bounded before decoding.
 
-    magic, version, length of all | digest of the model | numbers | extra | length of each group | groups | digest
+    magic, version, length of all | digest of the model | sizes | extra | length of each group | groups | digest
 
-Numbers are little-endian, and the lengths of groups are varints. A group is the part of a file that is decoded alone.
-It holds at most ``batch_size`` images or, with tiles, one tile of each of these images. Each stream, the bytes of a
-group, is padded to at least one byte per ``SUBPIXELS_PER_BYTE`` sub-pixels, so a short file cannot claim to hold a
-large number of them.
+The sizes are those of the images, the levels, ``batch_size``, ``lanes``, ``tile`` and the length of ``extra``, bytes of
+the caller. Numbers are little-endian, and the lengths of groups are varints. A group is the part of a file that is
+decoded alone. It holds at most ``batch_size`` images or, with tiles, one tile of each of these images. Each stream, the
+bytes of a group, is padded to at least one byte per ``SUBPIXELS_PER_BYTE`` sub-pixels, so a short file cannot claim to
+hold a large number of them.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ SUBPIXELS_PER_BYTE = 1024  # at most; real images have less than 60
 
 _START = struct.Struct("<8sHQ")
 _NUMBERS = struct.Struct("<16sQIIIIIIII")
-_SIZE = 8  # bytes of a digest: one of 2**64 damages would pass
+_SIZE = 8  # bytes of a digest; a damage goes unnoticed with a probability of 1 in 2**64
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Container:
       extra: The caller's bytes.
       streams: The bytes of each group.
       first: Index of the tile, if this container was made by ``only`` for one tile.
-      columns_of_all: For a container made by ``only``, the ``columns`` of the complete one, for which the decoder is
-        compiled; otherwise 0.
+      columns_of_all: The width ``columns`` of the complete container, if ``only`` made this one, and otherwise 0. The
+        decoder is compiled for this width, so the same program decodes a part.
     """
 
     model: bytes

@@ -131,7 +131,7 @@ class Network(nn.Module):
         """Draws the parameters if the module is being initialised, and otherwise reads them.
 
         Args:
-          images: Images as in a call of the network, such as zeros of type int; only their shape matters.
+          images: Integers in range, such as zeros; their values have no other effect.
           h: A vector for each image, if the network is to read one.
           s: A map for each image, if the network is to read one.
 

@@ -58,10 +58,10 @@ class GatedPixelCNN(Network):
         bfloat16, and 4,097 in float16.
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
       attention: 0, the default, is the network of the paper, which has no attention. A number k above 0, less than
-        ``layers``, adds an attention of the vertical stack after every k-th layer but the last. Attention widens the
-        context beyond the filters (``models.attention``): each pixel reads the vertical features of all pixels in its
-        row and in the 31 rows above. This is causal, because the vertical features of a row depend only on the rows
-        above it.
+        ``layers``, adds an attention to the vertical stack after every k-th layer, but never after the last layer of
+        the network: with ``layers=8`` and k = 3, after layers 3 and 6. Attention widens the context beyond the filters
+        (``models.attention``): each pixel reads the vertical features of all pixels in its row and in the 31 rows
+        above. This is causal, because the vertical features of a row depend only on the rows above it.
       linear_prediction: Whether the logistics of a mixture are centred on a linear prediction from the neighbouring
         pixels and earlier channels, with coefficients that the network computes. It helps with photographs. ``sample``
         computes such a model in float32 at least.

@@ -145,7 +145,7 @@ def fit(
       >>> from sklearn.datasets import load_digits
       >>> from pixelcnn_jax import GatedPixelCNN, fit, sample
       >>> images = load_digits().images.astype(int)
-      >>> network = GatedPixelCNN(levels=17, features=8, layers=2)  # None would be larger
+      >>> network = GatedPixelCNN(levels=17, features=8, layers=2)  # small, for speed
       >>> model, variables, history = fit(network, images, steps=5, progress=False)
       >>> sample(model, variables, jax.random.key(0), shape=(2, 8, 8)).shape
       (2, 8, 8, 1)

@@ -80,7 +80,7 @@ class ConditionalModel(nn.Module):
         """Draws the parameters of both modules.
 
         Args:
-          images: Images as in a call, such as zeros of type int; only their shape matters.
+          images: Integers in range, such as zeros; their values have no other effect.
           h: What the conditioner takes.
         """
         getattr(self.network, "parameters", self.network)(images, **self.condition(h, len(images)).given())
