@@ -133,11 +133,11 @@ def sample_and_log_prob(
       on_row: Called with the index of each row that is finished, for a progress bar; not called without a ``Stream``.
 
     Returns:
-      The images that ``sample`` draws, and the log-probability of each in nats, float32 at least, of shape [batch].
-      These are log-probabilities under the distribution from which the images are drawn, so they depend on temperature
-      and guidance. Observed sub-pixels do not count. Under ``jit``, wrong values raise no error: if a logit is NaN or
-      plus infinity, or an observed value is out of range, the sub-pixel becomes -1 and the log-probability of its image
-      NaN.
+      The images that ``sample`` draws, and the log-probability of each in nats, of shape [batch] and of type float32 or
+      a more precise one. These are log-probabilities under the distribution from which the images are drawn, so they
+      depend on temperature and guidance. Observed sub-pixels do not count. Under ``jit``, wrong values raise no error:
+      if a logit is NaN or plus infinity, or an observed value is out of range, the sub-pixel becomes -1 and the
+      log-probability of its image NaN.
 
     Raises:
       InputError: If an argument does not fit the model, or a logit is NaN or plus infinity.

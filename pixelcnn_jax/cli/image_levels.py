@@ -57,7 +57,7 @@ def read_fitted(file: Path, density: Density) -> image_files.Pixels:
 def read_patches(file: Path, density: Density) -> list[image_files.Pixels]:
     """Reads an image file, prepared as the training images: one image, or the patches of a grid.
 
-    Counts are cut into patches of the size of the model, because resizing them would change their noise.
+    Counts and other levels are cut into patches of the size of the model: resizing them would change their noise.
 
     Raises:
       InputError: as ``read_fitted``, or for an image smaller than a patch.
@@ -67,11 +67,11 @@ def read_patches(file: Path, density: Density) -> list[image_files.Pixels]:
     if data.scan == "columns":
         height, width = width, height
     pixels = image_files.decode(file, colour=channels == 3, counts=levels > 256 or None)
-    counts = pixels.dtype == np.uint16 or levels > 256
+    counts = pixels.dtype == np.uint16 or levels > 256 or (levels < 256 and _holds_levels(density))
     if pixels.shape[-1] != channels:
         raise InputError(f"{file} is a grey image of counts, and {density.name} needs {channels} channels.")
     # Training thresholds and inverts stored levels; bits and random binarisation apply to 8 bits.
-    if pixels.dtype == np.uint16 and levels <= 256:  # levels, as `decompress` writes them
+    if pixels.dtype == np.uint16 and pixels.max() < levels <= 256:  # levels, as `decompress` writes them
         data, stored = replace(data, binarize="none", bits=None), levels
     elif counts:
         stored = MAX_LEVELS if data.dataset == "folder" else data.levels

@@ -17,7 +17,8 @@ The argument of a gate is called the *pre-activation*. It has two halves, f and 
 tanh(f) * sigmoid(g). The condition is a vector h, a map s, or both; in the drawing, ``condition`` stands for what it
 adds to the pre-activation. The parameters of a layer are a dict, ``layer``:
 
-- ``layer["vertical"]`` is a convolution over each row and the rows above it.
+- ``layer["vertical"]`` is a convolution over each row of its input and the rows above it. (The input of the first layer
+  is shifted down, so that the current row of the image is never read; see below.)
 - ``layer["crossing"]`` is a 1x1 convolution from the vertical to the horizontal stack.
 - ``layer["horizontal"]`` has two kernels. ``left`` reads the pixels to the left, and ``pixel`` reads the pixel itself.
   The channels of a pixel, its *colours*, are predicted one after the other. ``pixel`` is therefore masked, so that only
@@ -48,8 +49,8 @@ To call or change these functions, you also need to know:
   kernel; ``models.colours.mask_params`` cuts it in two, and masks ``pixel`` and ``out``. For the masks, the features
   are divided into groups, one for each colour. Within its own pixel, a group may depend only on the colours that come
   before its colour. In the first layer, it reads these colours from the image. In the other layers, it reads features
-  of the layer before, those of its own group and of the earlier groups. This is allowed, because all of them depend
-  only on colours that come before the colour of the group that reads them.
+  of the layer before, those of its own group and of the earlier groups. This is allowed: the features of a group and of
+  the groups before it depend only on colours before the colour of the group.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1
@@ -359,8 +360,8 @@ def horizontal_layer(
     were computed by earlier calls. What they contribute must therefore be in the arguments:
 
     - ``out`` must include what their gated units add to the 1x1 convolution ``layer["out"]``.
-    - ``pre_activation`` must include the products of ``pixel`` with their features. In the first layer, do not include
-      them: there, x contains all earlier colours of the pixel, and this call multiplies them by ``pixel`` itself.
+    - ``pre_activation`` must include the products of ``pixel`` with their features. In the first layer, leave these
+      products out: there, x contains all earlier colours, and this call computes the products.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, it

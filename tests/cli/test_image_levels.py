@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, load_pretrained
-from pixelcnn_jax.cli.image_levels import find_images, read_exact, read_fitted, reoriented, to_pixels
+from pixelcnn_jax.cli.image_levels import find_images, read_exact, read_fitted, read_patches, reoriented, to_pixels
 from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.data.image_files import decode
 from pixelcnn_jax.data.loading import load
@@ -73,6 +73,7 @@ def test_files_of_a_folder_of_levels_are_levels(tmp_path):
     model = density(5, size=6, dataset="folder")
     np.testing.assert_array_equal(read_exact(tmp_path / "1.png", model), levels)
     np.testing.assert_array_equal(read_fitted(tmp_path / "1.png", model), levels)
+    assert len(read_patches(tmp_path / "1.png", density(5, size=4, dataset="folder"))) == 4  # and not resized
     np.testing.assert_array_equal(to_pixels(levels, model)[..., 0], pixels)
     with pytest.raises(InputError, match=r"1\.png must hold integers 0 to 3"):
         read_exact(tmp_path / "1.png", density(4, size=6, dataset="folder"))
@@ -109,8 +110,10 @@ def test_counts_for_a_model_of_intensities_are_arrays(tmp_path):
         read_exact(tmp_path / "1.png", model)
     kept = read_exact(tmp_path / "1.npy", model)
     np.testing.assert_array_equal(to_pixels(kept, model, "1.npy")[..., 0], levels)
-    np.save(tmp_path / "1.npy", np.eye(16, dtype=np.uint16))  # as a threshold leaves them
-    np.testing.assert_array_equal(read_fitted(tmp_path / "1.npy", density(2, binarize="threshold"))[..., 0], np.eye(16))
+    for highest in (1, 200):  # as a threshold leaves them, or found them
+        np.save(tmp_path / "1.npy", highest * np.eye(16, dtype=np.uint16))
+        seen = read_fitted(tmp_path / "1.npy", density(2, dataset="array", binarize="threshold"))
+        np.testing.assert_array_equal(seen[..., 0], np.eye(16))
 
 
 def test_an_image_of_counts_has_the_mean_score_of_its_patches(pixelcnn, saved, tmp_path):

@@ -29,8 +29,9 @@ def test_splits_and_classes_are_folders(tmp_path):
     some = load("folder", "train where label is c", data_dir=tmp_path, labels=True)
     assert some.labels().tolist() == [2]
     assert np.array_equal(images_of(some), ramp(4)[[2]])
-    (tmp_path / "train").rename(tmp_path / "Training")
-    assert load("folder", "all", data_dir=tmp_path, labels=True).labels().tolist() == [1, 1, 2, 0]
+    for old, new in (("train", "Training"), ("test", "dev")):
+        (tmp_path / old).rename(tmp_path / new)
+        assert load("folder", "all", data_dir=tmp_path, labels=True).labels().tolist() == [1, 1, 2, 0]
 
 
 def test_a_folder_of_classes_without_splits(tmp_path):
@@ -50,8 +51,7 @@ def test_a_part_of_a_folder_has_its_share_of_each_class(tmp_path):
     assert [part.labels().tolist() for part in parts] == [[0] * 16 + [1] * 8, [0] * 4 + [1] * 2]
     assert np.array_equal(np.unique(np.concatenate([*map(images_of, parts)]), axis=0), np.unique(ramp(30), axis=0))
     assert np.array_equal(images_of(load("folder", "train[80%:]", data_dir=tmp_path)), images_of(parts[1]))
-    dogs = load("folder", "train where label is dog[:3]", data_dir=tmp_path, labels=True)
-    assert np.array_equal(images_of(dogs), ramp(30)[20:23])
+    assert np.array_equal(images_of(load("folder", "train where label is dog[:3]", data_dir=tmp_path)), ramp(30)[20:23])
 
 
 def test_colour_in_one_split_is_colour_in_all(tmp_path):
@@ -129,8 +129,9 @@ def test_few_files_are_read_before_training(many, monkeypatch):
 def test_an_odd_file_is_named_when_it_is_read(many, odd, match):
     odd.save(many / "99.png") if odd else (many / "99.png").write_text("no image")
     dataset = load("folder", "all", data_dir=many, levels=5)
-    with pytest.raises(InputError, match="intensities of 8 bits"):
-        load("folder", "all", data_dir=many, levels=5, binarize="dynamic")
+    for binarize in ("threshold", "dynamic"):
+        with pytest.raises(InputError, match="intensities of 8 bits"):
+            load("folder", "all", data_dir=many, levels=5, binarize=binarize)
     with pytest.raises(InputError, match=match):
         images_of(dataset)
     if odd and odd.getextrema() != (5, 5):

@@ -61,3 +61,5 @@ def test_conditions_on_classes(condition, wanted):
 def test_refusals(split):
     with pytest.raises(InputError, match=r"split|classes"):
         parse_split(split).rows(100, {"kind": lambda: ([0] * 100, NAMES)})
+    with pytest.raises(InputError, match="names a class '0'"):  # no index, if all names are numbers
+        parse_split("train where kind is 0").rows(2, {"kind": lambda: ([0, 1], ["1", "2"])})
