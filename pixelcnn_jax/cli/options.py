@@ -119,7 +119,7 @@ class Density(NamedTuple):
                 raise InputError(f"Omit --label: {self.name} is not class-conditional.")
             return [0] * len(images)
         names = (self.spec.class_names or ())[: self.classes]
-        numbers = names if names and all(map(str.isdecimal, names)) else [*map(str, range(self.classes))]
+        numbers = names if names and all(map(str.isdecimal, names)) else tuple(map(str, range(self.classes)))
         choices = ", ".join(names) or f"0 to {self.classes - 1}"
         if label == "folder" and label not in names:
             found = {image: {*image.split("/")[:-1]} & {*(names or numbers)} for image in images}
