@@ -2,9 +2,10 @@
 
     magic, version, length of all | digest of the model | sizes | extra | length of each group | groups | digest
 
-The sizes are those of the images, the levels, ``batch_size``, ``lanes``, ``tile`` and the length of ``extra``, bytes of
-the caller. Numbers are little-endian, and the lengths of groups are varints. A group is the part of a file that is
-decoded alone. It holds at most ``batch_size`` images or, with tiles, one tile of each of these images. Each stream, the
+The sizes are count, height, width and channels of the images, and ``levels``, ``batch_size``, ``lanes``, ``tile`` and
+the length of ``extra``, which holds bytes of the caller. Numbers are little-endian, and the lengths of groups are
+varints. A group, here, is the part of a file that is decoded alone. It holds at most ``batch_size`` images or, with
+tiles, one tile of each of these images. (For users, a group is these images with all their tiles.) Each stream, the
 bytes of a group, is padded to at least one byte per ``SUBPIXELS_PER_BYTE`` sub-pixels, so a short file cannot claim to
 hold a large number of them.
 """
@@ -59,7 +60,7 @@ class Container:
     columns_of_all: int = 0
 
     def only(self, group: int | None, tile: tuple[int, int] | None) -> "Container":
-        """Selects the images of one group, one tile of the images, or both."""
+        """Selects ``batch_size`` images with all their tiles, by the user's ``group``, or one tile of the images, or both."""
         count, *size, channels = self.shape
         rows, columns = self.grid
         tiles = rows * columns

@@ -131,7 +131,7 @@ class Network(nn.Module):
         """Draws the parameters if the module is being initialised, and otherwise reads them.
 
         Args:
-          images: Integers in range, such as zeros; their values have no other effect.
+          images: Integers in range, such as zeros. They are checked, but only their shape matters.
           h: A vector for each image, if the network is to read one.
           s: A map for each image, if the network is to read one.
 
@@ -323,7 +323,7 @@ def shared_shapes(model: Network) -> Params:
 
 
 def condition_shapes(condition: Condition, outputs: tuple[int, ...], *stacks: str) -> Params:
-    """Declares V h and V s for each of ``stacks``."""
+    """Declares the kernels V that read h and s (equations 4 and 5), for each of ``stacks``."""
     return {
         f"{stack}_{name}": Kernel((value.shape[-1],), outputs, reads=name)
         for stack in stacks
@@ -371,7 +371,7 @@ def check_precision(model: Network) -> None:
 
 
 def check_hyperparameters(model: Network) -> None:
-    """Raises InputError for hyperparameters that would silently change the network."""
+    """Raises InputError for hyperparameters that would give another network than they say, without an error."""
     channels, kernels = model.channels, ("kernel_size", "first_kernel_size")
     rules = {name: (getattr(model, name) % 2 and getattr(model, name) >= 3, "odd and at least 3") for name in kernels}
     rules |= {

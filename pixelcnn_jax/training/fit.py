@@ -118,8 +118,8 @@ def fit(
       batch_size: Number of images of a step. It must be a multiple of the number of devices or, with
         ``microbatch_size``, of the number of devices times ``microbatch_size``.
       microbatch_size: Number of images whose gradient a device computes at a time; the gradients are averaged over the
-        batch. A small number saves memory. On a CPU, 1 or 2 is also fastest for images of 28x28 or more pixels. None
-        computes the gradient of the whole batch at once.
+        batch. A small number saves memory. On a CPU, a number from 1 to 4 is also fastest for images of 28x28 or more
+        pixels. None computes the gradient of the whole batch at once.
       learning_rate: Largest learning rate of the schedule.
       ema_decay: Decay of the moving average, per step; it is lower in the first steps.
       eval_every: Number of steps between validations; None takes a tenth of ``steps``, at least 1.

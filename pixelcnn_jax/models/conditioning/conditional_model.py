@@ -80,7 +80,7 @@ class ConditionalModel(nn.Module):
         """Draws the parameters of both modules.
 
         Args:
-          images: Integers in range, such as zeros; their values have no other effect.
+          images: Integers in range, such as zeros. They are checked, but only their shape matters.
           h: What the conditioner takes.
         """
         getattr(self.network, "parameters", self.network)(images, **self.condition(h, len(images)).given())
