@@ -60,7 +60,7 @@ class Container:
     columns_of_all: int = 0
 
     def only(self, group: int | None, tile: tuple[int, int] | None) -> "Container":
-        """Selects ``batch_size`` images with all their tiles, by the user's ``group``, or one tile of the images, or both."""
+        """Selects the images of a user's ``group`` with all their tiles, one tile of all images, or one of these."""
         count, *size, channels = self.shape
         rows, columns = self.grid
         tiles = rows * columns

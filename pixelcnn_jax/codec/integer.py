@@ -57,7 +57,9 @@ class IntegerPixelCNN(GatedPixelCNN):
         return distribution.log_frequencies(distribution.read(outputs))
 
     def log_probs(self, images: Images, condition: Condition, *, deterministic: bool = True) -> LogProbs:
-        """Computes log-frequencies of the values, in nats."""
+        """Computes log-frequencies of the values, in nats; raises InputError in training (``deterministic=False``)."""
+        if not deterministic:
+            raise InputError("An integer model cannot be trained: train the network that it was made from.")
         distribution, outputs = self.integer_outputs(images, condition)
         _, counts = frequencies.symbol_intervals(distribution, distribution.read(outputs), images)
         return frequencies.log_of_frequency(counts, distribution.total_bits).sum(axis=-1)

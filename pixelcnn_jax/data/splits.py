@@ -73,9 +73,8 @@ class Split(NamedTuple):
         if self.relation != "is":
             return {index for index in range(len(names)) if (index < int(values)) == (self.relation == "is below")}
         stated = [values] if values in names else map(str.strip, values.split(" or "))  # a name may hold " or "
-        index_of = {name: i for i, name in enumerate(names)}
-        if not all(map(str.isdecimal, names)):  # a number that is no such name would be an accident
-            index_of = {str(i): i for i in range(len(names))} | index_of
+        indices = range(0 if all(map(str.isdecimal, names)) else len(names))  # no index that could be meant as a name
+        index_of = {str(index): index for index in indices} | {name: i for i, name in enumerate(names)}
         try:
             return {index_of[value] for value in stated}
         except KeyError as error:

@@ -215,7 +215,7 @@ def _held_out(validation: Any, count: int, seed: int) -> Int[np.ndarray, " held_
         rows = np.sort(np.random.default_rng(seed).permutation(count)[:size])
     are_indices = rows.dtype.kind in "ui" and np.ndim(validation) < 3  # not images
     if not (are_indices and 0 < len(rows) < count and 0 <= rows[0] and rows[-1] < count):
-        raise InputError(f"validation must hold out some of the {count} images, not all, got {validation!r:.100}.")
+        raise InputError(f"validation must be a fraction or indices of some of the {count} images, got {rows!r:.100}.")
     return rows
 
 

@@ -95,14 +95,12 @@ def information(
     if clean is None:
         noise_nats = noise.estimate(np.asarray(with_channels(images, spec.channels)))
     else:
-        if np.shape(clean) not in (shape, shape[:3] if spec.channels == 1 else shape):
-            raise InputError(f"clean must have the shape of images, {[*shape]}, got {[*np.shape(clean)]}.")
-        noise_nats = noise.entropy(np.reshape(clean, shape))
+        noise_nats = noise.entropy(np.asarray(with_channels(clean, spec.channels, name="clean")))
     to_bits = 1 / (spec.height * spec.width * math.log(2))
     noise_nats = np.asarray(noise_nats, np.float64)
     if noise_nats.shape != shape or not np.isfinite(noise_nats).all():
         wanted = f"The entropy of the noise must be finite and of shape {[*shape]}"
-        raise InputError(f"{wanted}: clean must be finite, and for Poisson not negative.")
+        raise InputError(f"{wanted}, as clean must be; for Poisson, clean must also not be negative.")
     entropies = np.stack([nats.astype(np.float64), noise_nats.sum(axis=(1, 2, 3))]) * to_bits
     total, of_noise = entropies.mean(axis=1).tolist()
     return Information(total - of_noise, _interval(entropies[0] - entropies[1]), total, of_noise, len(nats))

@@ -52,9 +52,9 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
     candidates = [whole, *networks, *({part: x} for x in networks for part in abstract_params)]
     if params := next((x for x in candidates if x and shapes_of(x).items() <= shapes.items()), None):
         return params
-    loaded_shapes = shapes_of(whole)
-    differing = [part for part in shapes.keys() | loaded_shapes.keys() if shapes.get(part) != loaded_shapes.get(part)]
-    part = min(part for part in differing if not any(f"['{name}']" in part for name in without))
+    found = [shapes_of(x) for x in candidates]
+    loaded_shapes = max(found, key=lambda x: (len(x.items() & shapes.items()), len(x)))  # the most similar
+    part = min(part for part, shape in loaded_shapes.items() if shapes.get(part) != shape)
     raise InputError(
         f"config.train.start_from={name} is a different network: {part} has shape {loaded_shapes.get(part)} in it and "
         f"{shapes.get(part)} in this run."

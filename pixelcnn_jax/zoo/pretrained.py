@@ -162,7 +162,8 @@ def save_pretrained(
     A model at the same path is replaced in one step, so a process that is killed leaves either the old or the new one.
 
     Args:
-      path: A folder, which will hold model.safetensors and model.json, or a .safetensors file.
+      path: A folder, which will hold model.safetensors and model.json, or a .safetensors file, beside which the card
+        is written as a .json file of the same name. Files of these names are replaced.
       model: A network, a ``ConditionalModel``, or a dict of networks. If its class is your own, ``register`` the class.
       variables: Its variables; for a dict of networks, a dict by the same names. bfloat16 is stored as float32.
       card: A dict to keep with the model. Its values must be JSON, except for "image_spec", which is an ``ImageSpec``
@@ -170,7 +171,7 @@ def save_pretrained(
         for class labels y. If it is missing, the density of a single model follows from the conditions that it reads
         and from ``classes``. The fields "format", "networks", "parameters", "dtype" and "sha256" are always written by
         this function.
-      image_shape: Height and width of its images, for a single model whose card has no "image_spec".
+      image_shape: Height and width of its images, for a single model. Without it, the card must have an "image_spec".
       classes: Number of classes if h is a class label. Pass it, because the weights do not show whether h is one. If
         None, h still counts as a label if two things hold: the network is of this package, and the "image_spec" of the
         card has as many ``classes`` as h has entries.
@@ -197,7 +198,8 @@ def save_pretrained(
     file, card = _file_in(Path(path).expanduser()), dict(card or {})
     if image_shape is not None and isinstance(model, nn.Module):
         height, width = image_shape
-        card.setdefault("image_spec", ImageSpec(height, width, model.channels, model.levels))
+        new = ImageSpec(height, width, model.channels, model.levels)
+        card["image_spec"] = dataclasses.replace(card.get("image_spec", new), height=height, width=width)
     if "image_spec" not in card:
         raise InputError('Pass image_shape=(height, width), or a card with an "image_spec".')
     spec: ImageSpec = dataclasses.replace(card["image_spec"], **{"classes": classes} if classes else {})
@@ -206,9 +208,9 @@ def save_pretrained(
     arrays = flax.traverse_util.flatten_dict(jax.device_get(flax.core.unfreeze(dict(variables))))
     if dotted := [name for path in arrays for name in path if "." in name]:
         raise InputError(f"A variable's name must have no dot, got {dotted[0]}.")
-    # safetensors writes bfloat16 but cannot read it.
+    # safetensors writes bfloat16 but cannot read it, and writes any array in the order of its memory.
     flat = {".".join(path): np.asarray(x, np.float32 if x.dtype.kind == "V" else None) for path, x in arrays.items()}
-    content = save(flat)
+    content = save({name: np.asarray(x, order="C") for name, x in flat.items()})
     floats = [x for x in flat.values() if jnp.issubdtype(x.dtype, jnp.floating)]
     digest = hashlib.sha256(content).hexdigest()
     facts = {

@@ -108,8 +108,7 @@ def test_counts_for_a_model_of_intensities_are_arrays(tmp_path):
     np.save(tmp_path / "1.npy", levels)
     with pytest.raises(InputError, match=r"1\.png holds counts, and a model was trained on intensities: save it as"):
         read_exact(tmp_path / "1.png", model)
-    kept = read_exact(tmp_path / "1.npy", model)
-    np.testing.assert_array_equal(to_pixels(kept, model, "1.npy")[..., 0], levels)
+    np.testing.assert_array_equal(to_pixels(read_exact(tmp_path / "1.npy", model), model, "1.npy")[..., 0], levels)
     for highest in (1, 200):  # as a threshold leaves them, or found them
         np.save(tmp_path / "1.npy", highest * np.eye(16, dtype=np.uint16))
         seen = read_fitted(tmp_path / "1.npy", density(2, dataset="array", binarize="threshold"))

@@ -9,7 +9,7 @@ import pytest
 from integer_models import BINARY, CODES, COLOUR, COUNTS, GREY, MIXTURE, PREDICTION, condition_of, make_integer
 from proofs import assert_faithful, assert_normalised, assert_same, random_images, randomised
 
-from pixelcnn_jax import InputError, compress, decompress, evaluate, load_pretrained, log_prob, quantise
+from pixelcnn_jax import InputError, compress, decompress, evaluate, load_pretrained, log_prob, nll, quantise
 from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.frequencies import interval
 from pixelcnn_jax.codec.quantise import _with_constant_h
@@ -84,10 +84,11 @@ def test_an_integer_model_is_saved_and_loaded_as_integers(tmp_path):
     _, model, variables = make_integer(COLOUR, 4)
     save_pretrained(tmp_path, model, variables, image_shape=(6, 6))
     loaded = load_pretrained(tmp_path)
-    assert loaded.model == model
-    assert loaded.card["dtype"] == "integer"
+    assert (loaded.model, loaded.card["dtype"]) == (model, "integer")
     jax.tree.map(np.testing.assert_array_equal, loaded.variables, variables)
     assert all(jnp.issubdtype(x.dtype, jnp.integer) for x in jax.tree.leaves(loaded.variables))
+    with pytest.raises(InputError, match="cannot be trained"):
+        nll(model, variables, jnp.zeros((1, 6, 6, 3), int), h=jnp.eye(4)[:1], key=jax.random.key(0))
 
 
 def test_the_integer_model_of_a_constant_condition_needs_no_h():

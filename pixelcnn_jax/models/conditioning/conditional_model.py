@@ -126,13 +126,11 @@ class ConditionalModel(nn.Module):
         Raises:
           InputError: If h is missing, or given to a constant condition.
         """
-        if isinstance(self.conditioner, ConstantCondition):
-            if h is not None:
-                raise InputError("h must be left out: the condition of this model is constant.")
-            return Condition(h=self.conditioner(batch))
-        if h is None:
-            raise InputError(f"h must be given for each of the {batch} images: this model is conditional.")
-        return Condition(s=self.conditioner(h))
+        is_constant = isinstance(self.conditioner, ConstantCondition)
+        if is_constant != (h is None):
+            what = "left out, since it is constant here" if is_constant else f"given for each of the {batch} images"
+            raise InputError(f"h must be {what}.")
+        return Condition(h=self.conditioner(batch)) if is_constant else Condition(s=self.conditioner(h))
 
 
 def part_of(variables: Variables, name: str) -> dict[str, Any]:

@@ -116,10 +116,13 @@ class Deconvolution(nn.Module):
           Maps of shape [batch, height, width, map_features].
 
         Raises:
-          InputError: If there are too many stages: 2**stages must be at most 4 times the longer side of the map.
+          InputError: If h are not vectors, or there are too many stages: 2**stages must be at most 4 times the longer
+            side of the map.
         """
         height, width, outputs = self.shape
         scale = 2 ** len(self.features)
+        if h.ndim != 2:
+            raise InputError("h must be vectors [batch, condition]: for class labels, jax.nn.one_hot(labels, classes).")
         if scale > 4 * max(height, width):
             raise InputError(f"features must have fewer stages for {height}x{width} pixels, got {len(self.features)}.")
         rows, columns = -(-height // scale), -(-width // scale)

@@ -56,7 +56,9 @@ def test_an_encoder_ignores_what_all_maps_have_in_common():
     np.testing.assert_allclose(actual, vectors, atol=2e-4)
 
 
-def test_a_deconvolution_ends_at_the_size_of_its_map():
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_a_deconvolution_reads_vectors_and_ends_at_the_size_of_its_map():
     """A card of a hundred bytes may ask for 40 stages, of which each doubles what the next one computes."""
-    with pytest.raises(InputError, match="features must have fewer stages"):
-        Deconvolution((8, 6, 3), (2,) * 40).init(jax.random.key(0), jnp.zeros((1, 2)))
+    for h, named in ((jnp.zeros((1, 2)), "features must have fewer stages"), (jnp.zeros(2, int), "one_hot")):
+        with pytest.raises(InputError, match=named):
+            Deconvolution((8, 6, 3), (2,) * (40 if h.ndim == 2 else 1)).init(jax.random.key(0), h)
