@@ -14,7 +14,8 @@ from pixelcnn_jax.foundation.interruption import end_in_one_line
 def main() -> None:
     """Runs the command of this process; ``pixelcnn_jax.cli.command.main`` is the same as a click command."""
     end_in_one_line("Interrupted.")
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names that a terminal cannot show
+    with contextlib.suppress(AttributeError):  # stdout may be closed
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names that it cannot show
     from pixelcnn_jax.cli import command  # imports JAX
 
     try:

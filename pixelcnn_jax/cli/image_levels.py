@@ -71,7 +71,8 @@ def read_patches(file: Path, density: Density) -> list[image_files.Pixels]:
     if pixels.shape[-1] != channels:
         raise InputError(f"{file} is a grey image of counts, and {density.name} needs {channels} channels.")
     # Training thresholds and inverts stored levels; bits and random binarisation apply to 8 bits.
-    if pixels.dtype == np.uint16 and pixels.max() < levels <= 256:  # levels, as `decompress` writes them
+    # For a model of at most 256 levels, 16 bits are levels, as `decompress` writes them, or as in an array of training.
+    if pixels.dtype == np.uint16 and levels <= 256 and (data.dataset == "folder" or pixels.max() < levels):
         data, stored = replace(data, binarize="none", bits=None), levels
     elif counts:
         stored = MAX_LEVELS if data.dataset == "folder" else data.levels

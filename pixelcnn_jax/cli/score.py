@@ -30,7 +30,7 @@ def score(name: str, files: tuple[Path, ...], label: str | None, as_json: bool) 
     """Print the bits/dim of each image as CSV.
 
     Images are prepared as in training. less_png, the bits/dim less those of the PNG file, is the better anomaly score.
-    If the model was trained on patches or counts, a larger image is scored by the mean over a grid of patches.
+    If the model was trained on patches, counts or declared levels, a larger image is scored by the mean over patches.
     """
     density = options.load_density(name)
     paths = find_images(files)

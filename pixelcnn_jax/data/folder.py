@@ -21,7 +21,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.text import split_words, tokenise, vocabulary
 
 STACK = 2**32  # above the number of files: the row of image i of file number n is i * STACK + n
-# If a folder at the top has one of these names, all of them are splits.
+# If a folder at the top has one of these names, all are splits; of the split "all", only if they hold folders.
 SPLITS = {"train", "training", "validation", "valid", "val", "test", "testing"}
 
 
@@ -45,7 +45,8 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
     in_split = [file for file in all_files if split.name == "all" or inside[file][:1] == (split.name,)]
     file_of = {number_of[file]: file for file in reversed(in_split)}  # each file once, by its first link
     files = sorted(file_of.values())
-    depth = 1 if has_splits else 0
+    deep = any(len(folders) > 1 for folders in inside.values())
+    depth = 1 if split.name != "all" or (has_splits and deep) or {top.lower() for top in tops} <= SPLITS else 0
     class_of = {file: folders[depth] for file, folders in inside.items() if len(folders) > depth}
     names = sorted(set(class_of.values()))
     if all(name.isdecimal() for name in names):

@@ -82,8 +82,8 @@ def load_splits(config: DataConfig) -> Splits:
             both = f"{shared:,} images are in both train_split and {name}_split"
             print(f"{both}: their likelihood is not that of held-out images.", file=sys.stderr)
         if dataset.spec != splits.spec:
-            specs = " and ".join(f"{x.description} has {x.spec}" for x in (splits.train, dataset))
-            raise InputError(f"The splits must be alike, but {specs}: set resize, grey or levels.")
+            specs = (f"{x.description} has {x.spec.shape}, {x.spec.levels} levels" for x in (splits.train, dataset))
+            raise InputError(f"The splits must be alike, but {' and '.join(specs)}: set resize, grey or levels.")
     return splits
 
 
@@ -147,9 +147,10 @@ def prepare_source(source: Source, preparation: Preparation) -> Dataset:
     """Applies the preparation and inspects some images."""
     prepared = preparation.apply(source)
     dynamic_levels = source.levels if preparation.binarize == "dynamic" else None
-    whole = preparation.levels in (source.levels, max(source.levels, Preparation.levels))
-    if preparation.binarize != "none" and not whole:
-        raise InputError("binarize reads intensities of 8 bits: omit levels, or save counts or levels as .npz.")
+    whole = {source.levels, max(source.levels, Preparation.levels)}
+    whole |= {2, Preparation.levels} if preparation.binarize == "threshold" else set()  # which move no threshold
+    if preparation.binarize != "none" and preparation.levels not in whole:
+        raise InputError("binarize reads 8 bits (threshold: all stored levels): omit levels, or save images as .npz.")
     height, width, channels = SCANS[preparation.scan](prepared.example(0)["image"]).shape
     spec = ImageSpec(height, width, channels, prepared.levels, prepared.classes, prepared.words, prepared.class_names)
     patch = preparation.patch

@@ -118,8 +118,8 @@ def fit(
       batch_size: Number of images of a step. It must be a multiple of the number of devices or, with
         ``microbatch_size``, of the number of devices times ``microbatch_size``.
       microbatch_size: Number of images whose gradient a device computes at a time; the gradients are averaged over the
-        batch. A small number saves memory. On a CPU, a number from 1 to 4 is also fastest for images of 28x28 or more
-        pixels. None computes the gradient of the whole batch at once.
+        batch. A small number saves memory. On a CPU, a small number (1 to 4, depending on the processor) is also
+        fastest for images of 28x28 or more pixels. None computes the gradient of the whole batch at once.
       learning_rate: Largest learning rate of the schedule.
       ema_decay: Decay of the moving average, per step; it is lower in the first steps.
       eval_every: Number of steps between validations; None takes a tenth of ``steps``, at least 1.
@@ -215,7 +215,7 @@ def _held_out(validation: Any, count: int, seed: int) -> Int[np.ndarray, " held_
         rows = np.sort(np.random.default_rng(seed).permutation(count)[:size])
     are_indices = rows.dtype.kind in "ui" and np.ndim(validation) < 3  # not images
     if not (are_indices and 0 < len(rows) < count and 0 <= rows[0] and rows[-1] < count):
-        raise InputError(f"validation must be a fraction or indices of some of the {count} images, got {rows!r:.100}.")
+        raise InputError(f"validation must be a fraction or some indices of {count} images, got {validation!r:.100}.")
     return rows
 
 

@@ -92,15 +92,12 @@ def information(
     """
     nats, spec = nats_of_images(model, variables, images, batch_size=batch_size)
     shape = (len(nats), *spec.shape)
-    if clean is None:
-        noise_nats = noise.estimate(np.asarray(with_channels(images, spec.channels)))
-    else:
-        noise_nats = noise.entropy(np.asarray(with_channels(clean, spec.channels, name="clean")))
+    entropy, known, name = (noise.estimate, images, "images") if clean is None else (noise.entropy, clean, "clean")
+    noise_nats = np.asarray(entropy(np.asarray(with_channels(known, spec.channels, name=name))), np.float64)
     to_bits = 1 / (spec.height * spec.width * math.log(2))
-    noise_nats = np.asarray(noise_nats, np.float64)
     if noise_nats.shape != shape or not np.isfinite(noise_nats).all():
         wanted = f"The entropy of the noise must be finite and of shape {[*shape]}"
-        raise InputError(f"{wanted}, as clean must be; for Poisson, clean must also not be negative.")
+        raise InputError(f"{wanted}, got {[*noise_nats.shape]}; so must clean, which must not be negative for Poisson.")
     entropies = np.stack([nats.astype(np.float64), noise_nats.sum(axis=(1, 2, 3))]) * to_bits
     total, of_noise = entropies.mean(axis=1).tolist()
     return Information(total - of_noise, _interval(entropies[0] - entropies[1]), total, of_noise, len(nats))

@@ -93,15 +93,10 @@ def train_step(
         number: Int[Array, ""] | int, part: Batch, params: Params, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], Params]:
         part_key = jax.random.fold_in(key, number)
-
-        def mean_loss(params: Params) -> Float[Array, ""]:
-            losses = experiment.loss(params, part, part_key)
-            shapes = {losses.shape, jax.eval_shape(experiment.loss, params, part, None).shape}  # in validation
-            if shapes != {jax.tree.leaves(part)[0].shape[:1]}:
-                raise InputError(f"loss must return a value for each image of a batch, got shapes {shapes}.")
-            return jnp.mean(losses)
-
-        return jax.value_and_grad(mean_loss)(params)
+        shapes = {jax.eval_shape(experiment.loss, params, part, k).shape for k in (part_key, None)}  # None: validation
+        if shapes != {jax.tree.leaves(part)[0].shape[:1]}:
+            raise InputError(f"loss must return a value for each image of a batch, got shapes {shapes}.")
+        return jax.value_and_grad(lambda params: jnp.mean(experiment.loss(params, part, part_key)))(params)
 
     if microbatch_size is None:
         loss, gradient = loss_and_gradient(0, batch, state.params, step_key)

@@ -61,5 +61,8 @@ def test_conditions_on_classes(condition, wanted):
 def test_refusals(split):
     with pytest.raises(InputError, match=r"split|classes"):
         parse_split(split).rows(100, {"kind": lambda: ([0] * 100, NAMES)})
-    with pytest.raises(InputError, match="names a class '0'"):  # no index, if all names are numbers
+
+
+def test_no_index_is_accepted_if_all_names_are_numbers():
+    with pytest.raises(InputError, match="names a class '0'"):
         parse_split("train where kind is 0").rows(2, {"kind": lambda: ([0, 1], ["1", "2"])})

@@ -104,7 +104,7 @@ def test_noiseless_images_are_those_of_the_measured():
     clean, noisy = draw(np.random.default_rng(0), 5)
     assert information(model, {}, noisy[:1], noise=noise, clean=clean[:1]).interval == (-np.inf, np.inf)
     assert information(model, {}, noisy, noise=noise, clean=clean[..., 0]).images == 5
-    with pytest.raises(InputError, match=r"be finite and of shape \[5, 1, 2, 1\], as clean must be"):
+    with pytest.raises(InputError, match=r"be finite and of shape \[5, 1, 2, 1\], got \[4, 1, 2, 1\]; so must clean"):
         information(model, {}, noisy, noise=noise, clean=clean[:4])
 
 

@@ -128,8 +128,9 @@ class ConditionalModel(nn.Module):
         """
         is_constant = isinstance(self.conditioner, ConstantCondition)
         if is_constant != (h is None):
-            what = "left out, since it is constant here" if is_constant else f"given for each of the {batch} images"
-            raise InputError(f"h must be {what}.")
+            constant = "left out: the condition of this model is constant."
+            given = f"given for each of the {batch} images: this model is conditional."
+            raise InputError(f"h must be {constant if is_constant else given}")
         return Condition(h=self.conditioner(batch)) if is_constant else Condition(s=self.conditioner(h))
 
 

@@ -121,7 +121,7 @@ class Deconvolution(nn.Module):
         """
         height, width, outputs = self.shape
         scale = 2 ** len(self.features)
-        if h.ndim != 2:
+        if jnp.ndim(h) < 2:
             raise InputError("h must be vectors [batch, condition]: for class labels, jax.nn.one_hot(labels, classes).")
         if scale > 4 * max(height, width):
             raise InputError(f"features must have fewer stages for {height}x{width} pixels, got {len(self.features)}.")
