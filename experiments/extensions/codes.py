@@ -21,6 +21,7 @@ from pixelcnn_jax.code_model import BITS_OF_CODES, TOKENIZERS, CodeModel
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.fields import field
+from pixelcnn_jax.models.checks import check_values
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
@@ -62,6 +63,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
             images = CodeModel(networks, {**params, **variables}).sample(key, shape=size, h=h)
         else:
             images = decode(sample(networks["prior"], params["prior"], key, shape=size, h=h))
+        check_values(np.asarray(images), levels or spec.levels, name="the images of config.codes.decoder")
         pictures = [np.asarray(images, np.int32)]
         if section.show_nearest:
             train = source["train"] if decode is None else np.asarray(decode(source["train"]), np.int32)

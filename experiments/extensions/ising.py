@@ -251,7 +251,7 @@ def figures(outcome: Estimates, beta: float, *, size: int) -> dict[str, float]:
 )
 @click.option("--seed", default=0, help="Random seed.")
 @click.option("--beta", type=BETA, default=[CRITICAL], multiple=True, show_default="critical", help="To evaluate.")
-@click.option("--evaluated", type=click.IntRange(1), default=100_000, help="Samples per evaluation.")
+@click.option("--evaluated", type=click.IntRange(2), default=100_000, help="Samples per evaluation.")
 @click.option("--start-from", type=path, help="Folder of a run for a warm start.")
 @click.option("-o", "--output", type=path, help="Folder for the trained model.")
 def main(

@@ -59,7 +59,8 @@ def open_workdir(
                 return result
             if (workdir / "result.json").exists() and not longer:
                 print(f"Replacing the damaged {workdir / 'result.json'}.", file=sys.stderr)
-            (workdir / "result.json").unlink(missing_ok=True)  # of a run that is made longer
+            for name in ("result.json", "samples.png"):  # of a run that is made longer
+                (workdir / name).unlink(missing_ok=True)
             return None
 
         yield run_on_first_process(begin)

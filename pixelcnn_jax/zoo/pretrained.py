@@ -282,7 +282,7 @@ def find_model(name: str | Path) -> tuple[Path, Path]:
     if not exists:
         if path.is_dir():
             raise InputError(f"{name} holds no model: a run writes its model.json at its first validation.")
-        near = difflib.get_close_matches(str(name), pretrained_names(), n=1)
+        near = difflib.get_close_matches(name, pretrained_names(), n=1) if isinstance(name, str) else []
         hint = f"did you mean {near[0]}?" if near else "`pixelcnn models` lists the published ones."
         raise InputError(f"There is no model, folder or file {name}: {hint}")
     return file, card
