@@ -66,6 +66,7 @@ def new_variables(network: GatedPixelCNN, key: Key[Array, ""]) -> Variables:
 
 def first_site(size: int) -> np.ndarray:
     """Masks the first spin, whose sign the symmetry decides."""
+    check_size(size)
     return (np.arange(size * (size // 2)) == 0).reshape(1, size, size // 2, 1)
 
 

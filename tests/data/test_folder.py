@@ -128,7 +128,7 @@ def test_few_files_are_read_before_training(many, monkeypatch):
 def test_an_odd_file_is_named_when_it_is_read(many, odd, match):
     odd.save(many / "99.png") if odd else (many / "99.png").write_text("no image")
     dataset = load("folder", "all", data_dir=many, levels=5)
-    with pytest.raises(InputError, match="intensities of 8 bits"):
+    with pytest.raises(InputError, match="binarize reads 8 bits"):
         load("folder", "all", data_dir=many, levels=5, binarize="threshold" if odd else "dynamic")
     with pytest.raises(InputError, match=match):
         images_of(dataset)
