@@ -45,7 +45,7 @@ class Container:
       streams: The bytes of each group.
       first: Index of the tile, if this container was made by ``only`` for one tile.
       columns_of_all: The width ``columns`` of the complete container, if ``only`` made this one, and otherwise 0. The
-        decoder is compiled for this width, so the same program decodes a part.
+        decoder is compiled for this width, so the program of the complete container also decodes a part of it.
     """
 
     model: bytes
@@ -60,7 +60,7 @@ class Container:
     columns_of_all: int = 0
 
     def only(self, group: int | None, tile: tuple[int, int] | None) -> "Container":
-        """Selects the images of a user's ``group`` with all their tiles, one tile of all images, or one of these."""
+        """Selects the images of a user's ``group``, a ``tile`` of all images, or with both this tile of these images."""
         count, *size, channels = self.shape
         rows, columns = self.grid
         tiles = rows * columns

@@ -371,7 +371,7 @@ def check_precision(model: Network) -> None:
 
 
 def check_hyperparameters(model: Network) -> None:
-    """Raises InputError for hyperparameters that would give another network than they say, without an error."""
+    """Raises InputError for invalid hyperparameters, most of which would otherwise silently build another network."""
     channels, kernels = model.channels, ("kernel_size", "first_kernel_size")
     rules = {name: (getattr(model, name) % 2 and getattr(model, name) >= 3, "odd and at least 3") for name in kernels}
     rules |= {

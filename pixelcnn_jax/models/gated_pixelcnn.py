@@ -151,7 +151,7 @@ class GatedPixelCNN(Network):
 
     @property
     def attentions(self) -> range:
-        """Numbers of the layers that an attention follows. Layer 0 is the first one, and the last has none."""
+        """Indices of the layers after which there is an attention. Layer 0 is the first one, and the last has none."""
         return range(self.attention, self.layers, self.attention) if self.attention else range(0)
 
     @property

@@ -150,7 +150,8 @@ def make_evaluator(
     Args:
       function: pure ``params, batch -> values [batch, ...]``, an array or a pytree. With microbatches, the value of an
         image must not depend on the rest of its batch.
-      batch_size: images per batch over all processes, rounded up to a multiple of the devices.
+      batch_size: images per batch over all processes, rounded up to a multiple of the devices times the microbatch
+        size.
       microbatch_size: images at a time on each device.
       shows: show a progress bar.
 

@@ -65,8 +65,8 @@ def information(
         Both return the entropy of each measured sub-pixel in nats.
       clean: The noiseless images X in levels, of the shape of ``images``. If you do not have them, leave it None: H(Y |
         X) is then estimated from the measurements, by the method ``estimate`` of the noise. For ``Gaussian`` and
-        ``BernoulliFlips``, this makes no difference, because their entropy does not depend on the image. For
-        ``Poisson``, the estimate has a small bias (see ``Poisson.estimate``).
+        ``BernoulliFlips``, this makes no difference, because they compute the entropy without the values of the image.
+        For ``Poisson``, the estimate has a small bias (see ``Poisson.estimate``).
       batch_size: Number of images at a time, rounded up to a multiple of the number of devices.
 
     Returns:
