@@ -60,7 +60,7 @@ class Container:
     columns_of_all: int = 0
 
     def only(self, group: int | None, tile: tuple[int, int] | None) -> "Container":
-        """Selects the images of a user's ``group``, a ``tile`` of all images, or with both this tile of these images."""
+        """Selects the images of a user's ``group``, a ``tile`` of all images, or with both this tile of these."""
         count, *size, channels = self.shape
         rows, columns = self.grid
         tiles = rows * columns
