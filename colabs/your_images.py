@@ -89,7 +89,7 @@ if FOLDER is None and not os.path.exists(folder):
         file.write_bytes(as_png(as_pixels(image[..., None].astype(int), levels=17)))
 
 # %% [markdown]
-# Image files hold intensities from 0 to 255, but a model works with *levels*, integers from 0 to `LEVELS - 1`. In the
+# 8-bit files hold intensities from 0 to 255, but a model works with *levels*, integers from 0 to `LEVELS - 1`. In the
 # next cell, `load` finds the files, `read_all` reads them into arrays, cropped and scaled to `SIZE`, and `as_levels`
 # rounds their intensities to levels. The picture shows some of the training images.
 

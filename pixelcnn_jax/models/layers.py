@@ -49,8 +49,8 @@ To call or change these functions, you also need to know:
   kernel; ``models.colours.mask_params`` cuts it in two, and masks ``pixel`` and ``out``. For the masks, the features
   are divided into groups, one for each colour. Within its own pixel, a group may depend only on the colours that come
   before its colour. In the first layer, it reads these colours from the image. In the other layers, it reads features
-  of the layer before, those of its own group and of the earlier groups. This is allowed: the features of a group and of
-  the groups before it depend only on colours before the colour of the group.
+  of the layer before, those of its own group and of the earlier groups. It may read its own group, because in the layer
+  before, this group too depends only on earlier colours.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1
