@@ -48,9 +48,9 @@ To call or change these functions, you also need to know:
 - The functions take masked parameters. ``GatedPixelCNN.parameter_shapes`` declares ``left`` and ``pixel`` as one
   kernel; ``models.colours.mask_params`` cuts it in two, and masks ``pixel`` and ``out``. For the masks, the features
   are divided into groups, one for each colour. Within its own pixel, a group may depend only on the colours that come
-  before its colour. In the first layer, it reads these colours from the image. In the other layers, it reads features
-  of the layer before, those of its own group and of the earlier groups. It may read its own group, because in the layer
-  before, this group too depends only on earlier colours.
+  before its colour. In the first layer, it reads these colours from the image. In the other layers, it reads the
+  features of the same group and of the earlier groups from the layer before. It may read the same group, because there,
+  too, this group depends only on earlier colours.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1
