@@ -149,8 +149,7 @@ def mixture_logits(numbers: Float[Array, "*subpixels numbers"], *, levels: int) 
     *subpixels, count = numbers.shape
     numbers = numbers.reshape(-1, count)  # jaxlib 0.10.2 crashes with eight axes (jax issue 40412)
     mixture = mixture_of(numbers, levels=levels)
-    components = mixture.means.shape[-1]
-    weights, ends = jnp.split(jnp.exp(mixture.log_weights), (components,), axis=-1)
+    weights, ends = jnp.split(jnp.exp(mixture.log_weights), mixture.means.shape[-1:], axis=-1)
     rate, half = jnp.exp(-mixture.log_scales)[..., None], 1 / (levels - 1)
     values = np.arange(levels - 1).reshape((1,) * numbers.ndim + (levels - 1,))  # all but the last have an upper edge
     at = rate * (intensities(values, levels, numbers.dtype) + half - mixture.means[..., None])

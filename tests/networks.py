@@ -13,6 +13,7 @@ from proofs import random_condition, random_images, randomised
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM
 
+CLASSES = 4  # of ``Table``
 PREDECESSORS = (PixelCNN, RowLSTM, DiagonalBiLSTM)
 NETWORKS = (GatedPixelCNN, *PREDECESSORS)
 GREY = dict(levels=3, features=8, layers=2, first_kernel_size=3)
@@ -37,6 +38,19 @@ OF_GATED = OF_ALL | {
 }
 CASES = [(network, name) for network in NETWORKS for name in (OF_GATED if network is GatedPixelCNN else OF_ALL)]
 CASES.remove((DiagonalBiLSTM, "wide kernels"))  # it has no kernel that could be wide
+
+
+class Table(nn.Module):
+    """A user's network: the logits of every sub-pixel are those of its class."""
+
+    levels: int = 3
+    channels: int = 1
+
+    @nn.compact
+    def __call__(self, images, h):
+        table = self.param("table", nn.initializers.normal(1.0), (CLASSES, self.levels))
+        logits = table[~h] if jnp.issubdtype(h.dtype, jnp.integer) else h @ table
+        return jnp.broadcast_to(logits[:, None, None, None], (*images.shape, self.levels))
 
 
 class Uniform(nn.Module):

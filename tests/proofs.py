@@ -6,7 +6,6 @@ raster order, colour within pixel: entry [i, j] says how the outputs of the head
 
 import itertools
 from collections.abc import Callable
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +51,7 @@ def dependence(model, variables, shape, condition=NOTHING, inputs=12):
     size = height * width * model.channels
     per_channel = max(1, model.code_features)
 
-    def of_features(features, key):
+    def of_features(features):
         params = as_dtypes(model, variables["params"], jnp.float32)
         return model.forward(params, features, condition)[0].reshape(size, model.outputs)
 
@@ -62,7 +61,7 @@ def dependence(model, variables, shape, condition=NOTHING, inputs=12):
         features = encode(model, variables["params"], images, jnp.float32)
         # Products of mixed types have no forward derivative.
         derivative = jax.jacfwd if model.dtype == jnp.float32 else jax.jacrev
-        jacobian = derivative(partial(of_features, key=key))(features)[:, :, 0, :, :, 1:]
+        jacobian = derivative(of_features)(features)[:, :, 0, :, :, 1:]
         return jnp.abs(jacobian.reshape(size, model.outputs, size, per_channel)).max(axis=(1, 3)) > 0
 
     return np.any([jacobian(key) for key in jax.random.split(jax.random.key(11), inputs)], axis=0)
@@ -195,12 +194,11 @@ def assert_same(model, variables, shape, condition=NOTHING, **given):
     return cached
 
 
-def assert_faithful(model, variables, shape, condition=NOTHING, *, count=4000, sampler: Callable = sample, keys=None):
+def assert_faithful(model, variables, shape, condition=NOTHING, *, count=4000, sampler: Callable = sample):
     """Samples follow the enumerated distribution: a chi-square test that a true sampler fails once in 1,000 seeds."""
     probabilities = enumerate_probabilities(model, variables, shape, condition)
     repeated = jax.tree.map(lambda x: jnp.repeat(x, count, axis=0), condition)
-    keys = jax.random.key(1) if keys is None else keys
-    images = sampler(model, variables, keys, shape=(count, *shape), h=repeated.h, s=repeated.s)
+    images = sampler(model, variables, jax.random.key(1), shape=(count, *shape), h=repeated.h, s=repeated.s)
     assert_follow(np.asarray(images), probabilities, levels=model.levels)
 
 

@@ -154,3 +154,17 @@ def test_no_link_of_readme_is_relative_on_a_package_index():
     for (mark, was), (_, link) in zip(before, re.findall(LINK, text), strict=True):
         assert link == (was if was.startswith("https:") else f"https://{places[mark]}/{was}")
         assert was.startswith("https:") or (ROOT / was).is_file(), was
+
+
+def test_a_package_imports_only_what_is_below_it():
+    floors = "foundation|distributions|models|noise likelihood sampling|causality code_model netket|codec|zoo|data"
+    floor_of = {name: i for i, names in enumerate(f"{floors}|training|cli".split("|")) for name in names.split()}
+    for file in {*(ROOT / "pixelcnn_jax").rglob("*.py")} - {ROOT / "pixelcnn_jax" / "__init__.py"}:
+        own = file.relative_to(ROOT / "pixelcnn_jax").parts[0].removesuffix(".py")
+        for used in re.findall(r"^ *from pixelcnn_jax\.(\w+)", file.read_text(), re.MULTILINE):
+            assert used == own or floor_of[used] < floor_of[own], (file, used)
+
+
+def test_a_planted_bug_has_one_place_in_the_code():
+    for bug in tomllib.loads((ROOT / "tools" / "planted_bugs.toml").read_text())["bug"]:
+        assert (ROOT / bug["file"]).read_text().count(bug["old"]) == 1, bug["what"]

@@ -5,28 +5,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import CLASSES, Table
 from proofs import random_images, randomised
 
 from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, check_causal, evaluate, fit, log_prob
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.sampling import naive_sample, sample, sample_and_log_prob
 
-CLASSES = 4  # as many as images in a batch
-KEY, SHAPE = jax.random.key(0), (CLASSES, 2, 3)
+KEY, SHAPE = jax.random.key(0), (CLASSES, 2, 3)  # an image of each class
 LABELS, EVERYWHERE = np.arange(CLASSES), np.ones((1, 1, 1, 1), bool)
-
-
-class Table(nn.Module):
-    """A user's network: the logits of every sub-pixel are those of its class."""
-
-    levels: int = 3
-    channels: int = 1
-
-    @nn.compact
-    def __call__(self, images, h):
-        table = self.param("table", nn.initializers.normal(1.0), (CLASSES, self.levels))
-        logits = table[~h] if jnp.issubdtype(h.dtype, jnp.integer) else h @ table
-        return jnp.broadcast_to(logits[:, None, None, None], (*images.shape, self.levels))
 
 
 class Mapped(Table):

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from experiments import default_config, recipe_of
 from pixelcnn_jax.data.loading import load_splits
 from pixelcnn_jax.training.checkpoint import Checkpoints
-from pixelcnn_jax.training.config import keys, parse_config
+from pixelcnn_jax.training.config import parse_config, run_keys
 from pixelcnn_jax.training.metrics import read_records
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.run import train
@@ -156,7 +156,7 @@ def checkpoints(workdir):
 def values(workdir, **changes):
     """Returns the best weights and the last checkpoint of a run, by name."""
     config, experiment, optimizer = tiny_experiment(**changes)
-    like = jax.jit(lambda key: init_state(experiment, optimizer, key))(keys(config).init)
+    like = jax.jit(lambda key: init_state(experiment, optimizer, key))(run_keys(config).init)
     state = Checkpoints(workdir / "checkpoints").restore(like)
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return load_file(workdir / "model.safetensors") | {jax.tree_util.keystr(path): np.asarray(x) for path, x in leaves}

@@ -44,15 +44,14 @@ class Config(Classified):
 def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
     """Builds the experiment: nats given the caption."""
     section = config.section
-    words = required(spec.words, "captions")
-    encoder = TextEncoder((spec.height, spec.width, section.map_features), words)
+    encoder = TextEncoder((spec.height, spec.width, section.map_features), required(spec.words, "captions"))
     model = ConditionalModel(make_network(config.model, spec), encoder)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         captions = batch["caption"]
         if key is not None:
             key, hiding = jax.random.split(key)
-            hidden = jax.random.bernoulli(hiding, config.section.drop_condition, (len(captions), 1))
+            hidden = jax.random.bernoulli(hiding, section.drop_condition, (len(captions), 1))
             captions = jnp.where(hidden, PADDING, captions)
         return nll(model, params, batch["image"], h=captions, key=key)
 
@@ -65,7 +64,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
 
     caption = "Held-out captions, a row for each. In the last row one word changes at a time, the noise does not."
     init = init_of(model, spec, jnp.zeros((1, 1), jnp.int32))
-    facts = {"guidance": config.section.drop_condition > 0}
+    facts = {"guidance": section.drop_condition > 0}
     return Experiment(init, loss, draw, model, density=GIVEN_CAPTION, caption=caption, facts=facts)
 
 

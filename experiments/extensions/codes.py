@@ -51,6 +51,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
     decode = pkgutil.resolve_name(section.decoder) if section.decoder else None
     networks, variables = load_tokenizers(config, spec, prepared or {})
     inputs = add_priors(config, spec, networks, variables)
+    levels = None if decode is None else 256
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         model = CodeModel(networks, {**params, **variables})
@@ -75,7 +76,6 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
     caption += "; to the right of each its nearest training image" * section.show_nearest
     init = init_of_each(networks, inputs)
     facts = {"guidance": False}
-    levels = None if decode is None else 256
     return Experiment(init, loss, draw, networks, BITS_OF_CODES, density, f"{caption}.", facts, picture_levels=levels)
 
 

@@ -36,12 +36,11 @@ DRAWN_TOGETHER = 1000  # samples of an estimate
 BETA = click.FloatRange(1e-3, 20)  # the exact figures of others overflow
 
 
-# The network models the even sites; the odd ones are summed in closed form. As p(x) = p(-x), the first spin is drawn
-# up, then a coin flips all spins.
-
-
 def make_network(*, size: int, layers: int, features: int) -> GatedPixelCNN:
-    """Builds a network that sees the first site from the last, for an even size."""
+    """Builds the network of the even sites, which sees the first site from the last; ``size`` is even.
+
+    The odd sites are summed in closed form. As p(x) = p(-x), the first spin is drawn up, then a coin flips all spins.
+    """
     check_size(size)
     reach = max(1, size - 1 - layers)
     return GatedPixelCNN(levels=2, features=features, layers=layers, first_kernel_size=2 * reach + 1)

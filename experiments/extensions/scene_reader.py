@@ -11,7 +11,7 @@ from pixelcnn_jax.data.dataset import Dataset, read_all
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.scenes import MARGIN, SCENES, Scene
 from pixelcnn_jax.models.inputs import ImageSpec, apply_jitted
-from pixelcnn_jax.training.config import RunConfig, keys
+from pixelcnn_jax.training.config import RunConfig, run_keys
 from pixelcnn_jax.training.experiment import Batch, Figures
 
 Image = Int[np.ndarray, "height width 1"]
@@ -78,7 +78,7 @@ def accuracy_of_scenes(config: RunConfig, split: Dataset, draw: Draw) -> Figures
         return {}
     network, variables, _ = load_pretrained(config.section.classifier)
     asked = read_all(split.subset(config.train.report_samples))
-    drawn = draw_in_parts(draw, keys(config).report, asked["caption"])
+    drawn = draw_in_parts(draw, run_keys(config).report, asked["caption"])
 
     def right(images: np.ndarray) -> tuple[float, float]:
         scenes = recognise(images, lambda x: np.argmax(apply_jitted(network, variables, x), axis=1))

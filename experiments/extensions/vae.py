@@ -21,7 +21,7 @@ from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, apply_jitted
-from pixelcnn_jax.training.config import RunConfig, keys
+from pixelcnn_jax.training.config import RunConfig, run_keys
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
 
@@ -46,7 +46,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         images, q = batch["image"], posterior(networks, params, batch["image"])
         if key is None:  # drawn from a key of the image
-            z = q.draw(keys_of(keys(config).score, images))
+            z = q.draw(keys_of(run_keys(config).score, images))
             return nll(decoder, params["decoder"], images, h=z) + jnp.sum(q.kl(), axis=1)
         code_key, dropout_key = jax.random.split(key)
         z = q.draw(jax.random.split(code_key, len(images)))
@@ -157,7 +157,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     def bounds_of(params: Params, batch: Batch) -> dict[str, Array]:
         decoder_nats = partial(nll, networks["decoder"], params["decoder"], batch["image"])
         q = posterior(networks, params, batch["image"])
-        return bounds(q, lambda z: decoder_nats(h=z), batch["image"], key=keys(config).report, count=count)
+        return bounds(q, lambda z: decoder_nats(h=z), batch["image"], key=run_keys(config).report, count=count)
 
     values = per_image(config, bounds_of)(params, images)
     # Burda et al. 2016: a unit is active if its mean varies with the image, by more than 0.01.

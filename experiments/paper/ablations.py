@@ -4,13 +4,12 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flax.traverse_util import flatten_dict
-
 from experiments.paper.ablated_pixelcnn import AblatedPixelCNN
 from experiments.paper.unconditional import likelihood_experiment
 from pixelcnn_jax import InputError
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.models.inputs import Condition, ImageSpec, Variables
+from pixelcnn_jax.models.declarations import declarations
+from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Experiment
 from pixelcnn_jax.zoo.registry import make_network
@@ -50,5 +49,4 @@ def variant(config: RunConfig, name: str, spec: ImageSpec) -> AblatedPixelCNN:
 
 def count(model: AblatedPixelCNN) -> int:
     """Counts the parameters."""
-    declared = flatten_dict(model.parameter_shapes(Condition()))
-    return sum(math.prod(kernel.shape) for kernel in declared.values())
+    return sum(math.prod(kernel.shape) for kernel in declarations(model).values())

@@ -19,7 +19,7 @@ from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, apply_jitted
-from pixelcnn_jax.training.config import RunConfig, keys
+from pixelcnn_jax.training.config import RunConfig, run_keys
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
 
@@ -89,7 +89,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     networks, spec, train = experiment.networks, splits.spec, config.train
     images, local = report_split(splits).subset(train.report_images), on_one_device(params)
     few = jnp.asarray(take_images(images, min(len(images), train.report_samples)))
-    drawn = draw_given(networks, spec, local, keys(config).report, few, 1)[:, 0] / (spec.levels - 1)
+    drawn = draw_given(networks, spec, local, run_keys(config).report, few, 1)[:, 0] / (spec.levels - 1)
     smooth = jnp.clip(reconstruct(networks, local, few), 0, 1)
     figures: Figures = {
         "report_images": len(images),

@@ -20,7 +20,7 @@ from pixelcnn_jax.data.views import rotate, symmetries
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
-from pixelcnn_jax.training.config import RunConfig, keys
+from pixelcnn_jax.training.config import RunConfig, run_keys
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
 from pixelcnn_jax.zoo.registry import describe
 
@@ -140,7 +140,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     draws = max(2, config.train.report_samples // count)
     embeddings, right = np.repeat(places, draws, axis=0), np.repeat(np.arange(count), draws)
     draw = drawer(networks["decoder"], on_one_device(params["decoder"]), splits.spec)
-    drawn = draw_in_parts(lambda key, h: draw(key, scaled(h)), keys(config).report, embeddings)
+    drawn = draw_in_parts(lambda key, h: draw(key, scaled(h)), run_keys(config).report, embeddings)
     seen = len(members.keys() & set(splits.train.labels().tolist()))
     return {
         "unseen_identities": count - seen,

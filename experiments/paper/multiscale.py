@@ -94,8 +94,7 @@ def draw_classes(
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params) -> Figures:
     """Measures the nats of each part and the class accuracy of samples."""
-    spec = splits.spec
-    networks, local = experiment.networks, on_one_device(params)
+    spec, networks, local = splits.spec, experiment.networks, on_one_device(params)
     images = report_split(splits).subset(config.train.report_images)
     parts = per_image(config, lambda p, b: nats_by_part(networks, spec, p, b, None))(params, images)
     small, rest = (float(part.mean(dtype=np.float64)) for part in parts)

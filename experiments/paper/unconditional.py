@@ -45,8 +45,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
         images, h = random_view(view_key, batch["image"], config.section.augment, config.section.views)
         return nll(network, part_of(params, "network"), images, h=h, key=key)
 
-    named = sorted({0, *(config.section.views or range(count))})
-    return plain._replace(loss=loss, facts={"views": named})
+    return plain._replace(loss=loss, facts={"views": sorted({0, *(config.section.views or range(count))})})
 
 
 def likelihood_experiment(model: Network | ConditionalModel, config: RunConfig, spec: ImageSpec) -> Experiment:

@@ -15,7 +15,7 @@ from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.inputs import Images, ImageSpec, apply_jitted
-from pixelcnn_jax.training.config import RunConfig, keys
+from pixelcnn_jax.training.config import RunConfig, run_keys
 from pixelcnn_jax.zoo.pretrained import read_card
 
 DRAWN_TOGETHER = 100
@@ -78,6 +78,6 @@ def class_accuracy(config: RunConfig, images: Dataset, draw: Draw) -> dict[str, 
     network, variables, _ = load_pretrained(config.section.classifier)
     present = np.unique(images.labels())
     labels = present.repeat(-(-config.train.report_samples // len(present)))
-    drawn = draw_in_parts(draw, keys(config).report, labels)
+    drawn = draw_in_parts(draw, run_keys(config).report, labels)
     predicted = jnp.argmax(apply_jitted(network, variables, drawn), axis=1)
     return {"samples": len(labels), "class_accuracy_of_samples": float(np.mean(predicted == labels))}

@@ -3,7 +3,8 @@
 Read ``coding.py`` first, whose ``compress`` and ``decompress`` users call, then ``integer.py`` (the network),
 ``integer_stream.py`` (its layers), ``frequencies.py`` (its distributions), ``coder.py`` and ``batches.py`` (what
 drives both over many images), ``rans.py`` (the coder) and ``container.py`` (the bytes). ``quantise.py`` makes an
-integer network of a trained one, by ``rounding.py``. Imports ``models`` and what is below; knows no files of images.
+integer network of a trained one, by ``rounding.py`` and ``tables.py`` (its activation functions); ``bounds.py`` proves
+that its sums fit. Imports ``models`` and what is below; knows no files of images.
 
 Some words that these files use:
 

@@ -95,5 +95,4 @@ def input_range(model: Any, params: Params) -> Num[np.ndarray, " inputs"]:
     """Bounds the inputs of the first layer."""
     if model.code_features:
         return np.append(1, np.abs(params["embedding"]["kernel"]).max(axis=1))
-    shift = input_shift(model)
-    return np.append(1, np.full(model.channels, np.floor((model.levels - 1) * 2.0**-shift + 0.5)))
+    return np.append(1, np.full(model.channels, np.floor((model.levels - 1) * 2.0 ** -input_shift(model) + 0.5)))

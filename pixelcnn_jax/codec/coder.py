@@ -95,7 +95,7 @@ class Coder:
         for batch in first:
             shape = batch.images, STRIP, batch.program.columns
             kernels = (self.params[name]["vertical"]["kernel"].shape[-5:] for name in ("first", "layers"))
-            if not all(products_are_exact(shape, kernel) for kernel in kernels):
+            if not all(products_are_exact(shape, kernel, jnp.zeros(()).device) for kernel in kernels):
                 raise InputError("Coding with integers needs a machine that computes float32 products exactly.")
         list(_in_pairs(lambda work: work(), [partial(work, batch) for batch in first for work in works]))
         return batches
@@ -203,7 +203,7 @@ def _decode_strip(
     condition: Condition,
     places: Positions,
 ) -> tuple[Int[Array, "batch rows columns channels"], Rows, Array | np.ndarray, Array | np.ndarray]:
-    """Decodes a strip of all groups, with the coder as noise.
+    """Decodes a strip of all groups: the sampler's loop, in which the coded bytes take the place of random numbers.
 
     Stops after the row in which a group's bytes run out.
     """

@@ -6,7 +6,7 @@ CDFs of a mixture are monotonic sums of integer weights times sigmoid table entr
 than 12 bits is two symbols, its high byte and then its low byte. See ``docs/integer_codec.md``.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -214,7 +214,7 @@ class HighByte(WideMixture):
 
     def low_byte(self, numbers: Logistics, high: SymbolValues) -> tuple["LowByte", "WithinByte"]:
         """Conditions the distribution on the high byte."""
-        low, first = LowByte(*(getattr(self, field.name) for field in fields(self))), high << 8
+        low, first = LowByte(**vars(self)), high << 8
         whole = jnp.zeros_like(numbers.weights[..., :1])
         within = WithinByte(numbers, first[..., None], self.heights(numbers, first), whole > 0, whole, whole)
         last = jnp.full_like(high, 256)

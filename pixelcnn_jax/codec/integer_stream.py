@@ -103,8 +103,8 @@ def exact_product(
 
 
 @cache
-def products_are_exact(shape: tuple[int, int, int], kernel: tuple[int, ...]) -> bool:
-    """Tests products just below 2**24, in several rows and in one.
+def products_are_exact(shape: tuple[int, int, int], kernel: tuple[int, ...], device: Any) -> bool:
+    """Tests products just below 2**24 on the default device, in several rows and in one; ``device`` keys the cache.
 
     TF32, bfloat16, Winograd and FFT convolutions are inexact; XLA chooses per shape.
     """

@@ -66,6 +66,12 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
     def classes() -> Classes:
         return [names.index(class_of[file]) for file in stratified], names
 
+    chosen = sorted(stratified[row] for row in split.rows(len(files), {"label": classes} if labelled else {}))
+    image_of = {i * STACK + number_of[file]: image for file in chosen for i, image in enumerate(images_in(file))}
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        kinds = {*pool.map(kind_of, all_files[:: -(-len(all_files) // INSPECTED)])}
+    colour, levels = "colour" in kinds, MAX_LEVELS if "counts" in kinds else 256
+
     def read(row: int) -> Example:
         file = file_of[row % STACK]
         return (
@@ -74,11 +80,6 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
             | ({"caption": tokenise(sentences[file], words, length=length)} if captions else {})
         )
 
-    chosen = sorted(stratified[row] for row in split.rows(len(files), {"label": classes} if labelled else {}))
-    image_of = {i * STACK + number_of[file]: image for file in chosen for i, image in enumerate(images_in(file))}
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        kinds = {*pool.map(kind_of, all_files[:: -(-len(all_files) // INSPECTED)])}
-    colour, levels = "colour" in kinds, MAX_LEVELS if "counts" in kinds else 256
     title, named = root.resolve().name, words if captions else None
     source = Source(title, [*image_of], read, levels, files=image_of, words=named)
     return source._replace(classes=len(names), class_names=tuple(names)) if labels else source

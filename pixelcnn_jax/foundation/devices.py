@@ -1,4 +1,4 @@
-"""Data parallelism over one mesh: parameters replicated, batches sharded.
+"""Devices: a mesh of all, on which parameters are replicated and batches sharded, the cores of a CPU, and caches.
 
 With several processes, computations over the mesh block until all have called them.
 """

@@ -40,8 +40,8 @@ def as_config(section: type) -> Any:
 
     kinds = typing.get_type_hints(section)
     config = ConfigDict()
-    for field in dataclasses.fields(section):
-        config[field.name] = placeholder(_plain(kinds[field.name])) if field.default is None else field.default
+    for entry in dataclasses.fields(section):
+        config[entry.name] = placeholder(_plain(kinds[entry.name])) if entry.default is None else entry.default
     return config
 
 
@@ -56,18 +56,18 @@ def read_section(section: type[Section], values: Mapping[str, Any], *, name: str
     Raises:
       InputError: for an unknown field, or a wrong type or value.
     """
-    fields = {field.name: field for field in dataclasses.fields(section)}  # type: ignore[arg-type]
+    fields = {entry.name: entry for entry in dataclasses.fields(section)}  # type: ignore[arg-type]
     kinds = typing.get_type_hints(section)
     for key in values:
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1)
             hint = f"; did you mean {near[0]}?" if near else f": it has {', '.join(fields)}."
             raise InputError(f"{name or 'The call'} has no field {key}{hint}")
-    defaults = {key: None if field.default is dataclasses.MISSING else field.default for key, field in fields.items()}
+    defaults = {key: None if entry.default is dataclasses.MISSING else entry.default for key, entry in fields.items()}
     prefix = f"{name}." if name else ""
     read = {
-        key: _parse_value(f"{prefix}{key}", values.get(key, defaults[key]), kinds[key], field.metadata)
-        for key, field in fields.items()
+        key: _parse_value(f"{prefix}{key}", values.get(key, defaults[key]), kinds[key], entry.metadata)
+        for key, entry in fields.items()
     }
     try:
         return section(**read)
@@ -78,9 +78,9 @@ def read_section(section: type[Section], values: Mapping[str, Any], *, name: str
 def help_lines(section: type, values: Mapping[str, Any], *, name: str) -> list[str]:
     """Formats a line of help per field, with its value in a config."""
     return [
-        f"  --{name}.{field.name}={shlex.quote(str(values.get(field.name, field.default)))}".ljust(52)
-        + f" {field.metadata.get('help', '')}"
-        for field in dataclasses.fields(section)
+        f"  --{name}.{entry.name}={shlex.quote(str(values.get(entry.name, entry.default)))}".ljust(52)
+        + f" {entry.metadata.get('help', '')}"
+        for entry in dataclasses.fields(section)
     ]
 
 

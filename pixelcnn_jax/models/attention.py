@@ -93,7 +93,7 @@ def positions(row: Array | np.ndarray, width: int, dtype: DTypeLike) -> Float[Ar
     return jnp.concatenate(channels, axis=-1).astype(dtype)
 
 
-def attention(block: Params, x: Features, memory: Memory) -> tuple[Features, Memory]:
+def attend(block: Params, x: Features, memory: Memory) -> tuple[Features, Memory]:
     """Adds to the vertical features what they read in the rows up to their own.
 
     Args:

@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from pixelcnn_jax.distributions import accumulation_dtype, add_linear_prediction, differences, intensities, neighbours
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.attention import attention, attention_shapes, no_rows
+from pixelcnn_jax.models.attention import attend, attention_shapes, no_rows
 from pixelcnn_jax.models.autoregressive import Network, condition_shapes, shared_shapes, whole_head
 from pixelcnn_jax.models.checks import with_channels
 from pixelcnn_jax.models.colours import mask_params
@@ -114,7 +114,7 @@ class GatedPixelCNN(Network):
             saved = None if self.remat else jax.checkpoint_policies.save_only_these_names(PRE_ACTIVATION)
             again = partial(jax.checkpoint, static_argnums=0, policy=saved, prevent_cse=on_cpu)
             one_layer = gated_layer if on_cpu and not self.remat else again(gated_layer)
-            attend = jax.checkpoint(attention) if self.remat else attention
+            read = jax.checkpoint(attend) if self.remat else attend
             layers = layers if on_cpu else {name: merge_gates(layer) for name, layer in layers.items()}
             first_key, keys = (None, None) if keys is None else (keys[0], keys[1:])
             stacks = one_layer(True, condition, (shift_down(inputs), inputs), layers["first"], first_key)
@@ -126,7 +126,7 @@ class GatedPixelCNN(Network):
                     unroll=on_cpu,
                 )
                 if end < self.layers:
-                    vertical, _ = attend(jax.tree.map(itemgetter(number), attentions), stacks[0], no_rows(stacks[0]))
+                    vertical, _ = read(jax.tree.map(itemgetter(number), attentions), stacks[0], no_rows(stacks[0]))
                     stacks = vertical, stacks[1]
             return stacks[1]
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from pixelcnn_jax.distributions import add_linear_prediction, differences
 from pixelcnn_jax.models import layers
-from pixelcnn_jax.models.attention import REACH, Memory, attention, no_rows
+from pixelcnn_jax.models.attention import REACH, Memory, attend, no_rows
 from pixelcnn_jax.models.autoregressive import Network, as_dtypes, as_logits, encode, head_hidden, head_last
 from pixelcnn_jax.models.colours import colour_block, colour_slice, mask_params
 from pixelcnn_jax.models.inputs import Condition, Index, Logits, PixelValues, RowValues
@@ -54,7 +54,7 @@ class Pixel(NamedTuple):
     hidden: Float[Array, "batch 1 1 _"] | None = None
 
 
-# Adds a finished colour to the contexts of all later ones, for each layer, so that no colour reads it again.
+# What a finished colour adds to the contexts of all later ones, for each layer: no colour reads it again.
 to_later = jax.vmap(lambda x, kernel: jnp.tensordot(x, kernel, axes=1))
 
 
@@ -118,7 +118,7 @@ class GatedStream:
             x = above.out
             if index in self.model.attentions:
                 number = len(memories)
-                x, attended = attention(params["attention"][number], x, rows.attention[number])
+                x, attended = attend(params["attention"][number], x, rows.attention[number])
                 memories.append(attended)
         return (jnp.stack(crossings), rows.last), Rows(rows.last, remembered, memories)
 

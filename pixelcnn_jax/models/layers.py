@@ -233,17 +233,19 @@ def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch he
     return jnp.tanh(tanh_half) * jax.nn.sigmoid(sigmoid_half)
 
 
-def dropout(key: Key[Array, ""], rate: float, x: Features) -> Features:
+def dropout(key: Key[Array, ""] | None, rate: float, x: Features) -> Features:
     """Applies dropout: sets units to zero at random, and scales the others so that the expected value stays the same.
 
     Args:
-      key: PRNG key.
+      key: PRNG key; None returns x as it is.
       rate: Fraction of units to set to zero, rounded to a positive multiple of 1/256.
       x: Shape [batch, height, width, features].
 
     Returns:
       The shape of x.
     """
+    if key is None:
+        return x
     threshold = max(1, round(rate * 256))
     # A random word of 32 bits serves four units, since a word per unit would take a CPU as long as the layer itself.
     # Batch, height and width are a single axis here. As separate axes they would be short, and XLA on CPU unrolls short
@@ -257,16 +259,14 @@ def dropouts(key: Key[Array, ""] | None, rate: float) -> tuple[Dropout, Dropout]
     """Builds the dropout functions of the two stacks of a layer.
 
     Args:
-      key: PRNG key; None builds functions that change nothing.
+      key: PRNG key; with None, they change nothing.
       rate: Fraction of units to set to zero.
 
     Returns:
       The dropout of the horizontal stack, which is the argument ``drop`` of ``horizontal_rows``, and that of the
       vertical stack, which the caller applies to the output ``out`` of ``vertical_layer``.
     """
-    if key is None:
-        return (lambda x: x), (lambda x: x)
-    horizontal, vertical = jax.random.split(key)
+    horizontal, vertical = (None, None) if key is None else jax.random.split(key)
     return partial(dropout, horizontal, rate), partial(dropout, vertical, rate)
 
 

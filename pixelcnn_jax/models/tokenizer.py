@@ -101,9 +101,9 @@ class Tokenizer(nn.Module):
         Returns:
           Integers 0 to ``levels - 1`` of shape [batch, factor * rows, factor * columns, channels].
         """
-        intensities = self._reconstructed(codes.astype(jnp.float32))
+        x = self._reconstructed(codes.astype(jnp.float32))
         top = self.levels - 1
-        return jnp.clip(jnp.round((intensities + 1) * (top / 2)), 0, top).astype(jnp.int32)
+        return jnp.clip(jnp.round((x + 1) * (top / 2)), 0, top).astype(jnp.int32)
 
     def _unrounded(self, images: Images) -> Float[Array, "batch rows columns digits"]:
         x = self.encoder(squares(intensities(images, self.levels), self.factor))

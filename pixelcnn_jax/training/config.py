@@ -86,7 +86,7 @@ class Keys(NamedTuple):
     report: Key[Array, ""]
 
 
-def keys(config: RunConfig) -> Keys:
+def run_keys(config: RunConfig) -> Keys:
     """Derives the keys from the seed."""
     return Keys(*jax.random.split(jax.random.key(config.seed), len(Keys._fields)))
 

@@ -23,7 +23,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
-from pixelcnn_jax.training.config import RunConfig, keys, to_dict
+from pixelcnn_jax.training.config import RunConfig, run_keys, to_dict
 from pixelcnn_jax.training.custom_loggers import make_loggers
 from pixelcnn_jax.training.evaluation import score
 from pixelcnn_jax.training.experiment import Experiment, Params
@@ -188,7 +188,7 @@ def begin(
     config: RunConfig, experiment: Experiment, checkpoints: Checkpoints
 ) -> tuple[TrainState, Callable[[TrainState, Any], tuple[TrainState, Measured]]]:
     """Restores the state of the latest checkpoint, or initialises it; also builds the compiled step."""
-    settings, mesh, (init_key, step_key, *_) = config.train, data_mesh(), keys(config)
+    settings, mesh, (init_key, step_key, *_) = config.train, data_mesh(), run_keys(config)
     optimizer = make_optimizer(config.optimizer, experiment.networks, steps=settings.steps)
     fresh_state = jax.jit(partial(init_state, experiment, optimizer), out_shardings=replicated(mesh))
     step_function = partial(

@@ -17,7 +17,7 @@ from pixelcnn_jax.foundation.files import write_json
 from pixelcnn_jax.training.baselines import baselines
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
-from pixelcnn_jax.training.config import RunConfig, keys, to_dict
+from pixelcnn_jax.training.config import RunConfig, run_keys, to_dict
 from pixelcnn_jax.training.cost import check_memory
 from pixelcnn_jax.training.evaluation import make_scorer
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Params, Recipe
@@ -69,7 +69,7 @@ def train(
         prepared = prepare_once(workdir, splits.spec, lambda: recipe.prepare(config, splits))
         in_float32 = replace(config, model=replace(config.model, dtype="float32"))
         experiment = recipe.make_experiment(in_float32, splits.spec, prepared)
-        dict(**jax.eval_shape(experiment.init, keys(config).init), **prepared)  # raises an error for a name in both
+        dict(**jax.eval_shape(experiment.init, run_keys(config).init), **prepared)  # raises an error for a name in both
         in_training = experiment
         if config.model.dtype != "float32":
             in_training = experiment._replace(loss=recipe.make_experiment(config, splits.spec, prepared).loss)
@@ -78,7 +78,7 @@ def train(
         scorer = make_scorer(config, experiment)
 
         def draw(name: str, params: Params, step: int) -> None:
-            images = experiment.sample(on_one_device(params), jax.random.fold_in(keys(config).sample, step), source)
+            images = experiment.sample(on_one_device(params), jax.random.fold_in(run_keys(config).sample, step), source)
             if is_first():
                 levels = experiment.picture_levels or splits.spec.levels
                 save_grid(workdir / name, SCANS[splits.train.scan](np.asarray(images)), levels=levels)

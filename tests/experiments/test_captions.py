@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import tiny_config, tiny_experiment, tiny_splits
+from tiny import settings_of, tiny_experiment, tiny_splits
 
 from experiments.extensions.captions import Config, caption_information, make_experiment, picture_source, report
 from experiments.extensions.scene_reader import check_reader, one_caption_of_each, recognise, word_by_word
@@ -39,7 +39,7 @@ def test_what_captions_are_worth_by_hand():
 def test_images_are_scored_under_a_bounded_number_of_captions(monkeypatch):
     monkeypatch.setattr("experiments.extensions.captions.MAX_CAPTIONS", 9)
     experiment, params, splits = tiny_experiment("captions")
-    figures = report(tiny_config("captions"), experiment, splits, params)
+    figures = report(settings_of("captions"), experiment, splits, params)
     assert figures["validation_images"] == figures["test_images"] == 4
     assert 1 < figures["distinct_captions"] <= 8
 
@@ -54,7 +54,7 @@ def test_hidden_captions_are_hidden_in_training_alone():
 
 
 def test_the_picture_has_a_caption_for_each_row():
-    config = tiny_config("captions")
+    config = settings_of("captions")
     source = picture_source(config, tiny_splits(config))
     assert source.shape == (4, 4, 2)
     for row in source[:-1]:
@@ -86,7 +86,7 @@ def test_scenes_are_read_as_they_were_drawn():
 
 
 def test_images_without_captions_and_readers_of_other_digits_are_refused(workdirs):
-    config = tiny_config("captions")
+    config = settings_of("captions")
     splits = tiny_splits(config)
     with pytest.raises(InputError, match=r"config\.data\.captions"):
         make_experiment(config, replace(splits.spec, words=None))

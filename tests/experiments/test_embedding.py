@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from array_sets import from_array
-from tiny import tiny_config, tiny_splits
+from tiny import settings_of, tiny_splits
 
 from experiments.paper.embedding import check, identities_of, on_unit_sphere, triplet_loss, verification
 from experiments.paper.embedding_conditional import between
@@ -20,7 +20,7 @@ def test_identities_are_the_first_ones_with_two_images():
 
 
 def test_a_run_without_report_needs_no_pairs():
-    config = tiny_config("embedding", {"train.report_images": 0})
+    config = settings_of("embedding", {"train.report_images": 0})
     check(config, tiny_splits(config))
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import NEEDS, tiny_config, tiny_splits
+from tiny import NEEDS, settings_of, tiny_splits
 
 from experiments import EXPERIMENTS, recipe_of
 from pixelcnn_jax import load_pretrained
@@ -18,7 +18,7 @@ from pixelcnn_jax.training.metrics import read_records
 @pytest.fixture(scope="module", params=EXPERIMENTS)
 def run(request, workdirs):
     name, workdir = request.param, workdirs(request.param)
-    config = tiny_config(name, {field: str(workdirs(other)) for field, other in NEEDS.get(name, {}).items()})
+    config = settings_of(name, {field: str(workdirs(other)) for field, other in NEEDS.get(name, {}).items()})
     recipe, splits = recipe_of(name), tiny_splits(config)
     model, variables, card = load_pretrained(workdir)
     prepared = {key: variables[key] for key in variables.keys() & {"tokenizer", "embedder"}}
@@ -66,7 +66,7 @@ def test_its_report_is_of_finite_figures(run):
 
 
 def test_its_cost_is_known_before_anything_is_prepared():
-    config = tiny_config("embedding_conditional")
+    config = settings_of("embedding_conditional")
     splits = tiny_splits(config)
     experiment = recipe_of(config.experiment).make_experiment(config, splits.spec)
     batch = {name: jnp.asarray(x[:2]) for name, x in read_all(splits.train).items()}

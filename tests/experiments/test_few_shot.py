@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import tiny_config, tiny_experiment, tiny_splits
+from tiny import settings_of, tiny_experiment, tiny_splits
 
 from experiments.extensions.few_shot import SHOWN, picture_source, report, with_all_examples
 from pixelcnn_jax.data.dataset import stack
@@ -15,7 +15,7 @@ from pixelcnn_jax.models.inputs import ABSENT, ImageSpec
 
 def test_the_picture_shows_its_examples_one_and_three_by_turns():
     experiment, params, splits = tiny_experiment("few_shot")
-    config = tiny_config("few_shot")
+    config = settings_of("few_shot")
     source = picture_source(config, splits)
     assert [(row[:, 0, 0, 0] != ABSENT).sum() for row in source] == [1, SHOWN, 1, SHOWN]
     images = np.asarray(experiment.sample(params, jax.random.key(0), source))
@@ -25,7 +25,7 @@ def test_the_picture_shows_its_examples_one_and_three_by_turns():
 
 
 def test_likelihoods_are_given_no_more_examples_than_a_class_has():
-    config = tiny_config("few_shot", {"settings.report_episodes": 0, "train.report_images": 8})
+    config = settings_of("few_shot", {"settings.report_episodes": 0, "train.report_images": 8})
     experiment, params, splits = tiny_experiment("few_shot")
     two_of_each = {label: members[:2] for label, members in splits.test.members.items()}
     splits = splits._replace(test=dataclasses.replace(splits.test, members=two_of_each))

@@ -58,7 +58,7 @@ NEEDS = {
 }
 
 
-def tiny_config(name, changes=None):
+def settings_of(name, changes=None):
     """Returns a typed config; ``changes`` are by "group.field", the experiment's own group being called settings."""
     config, recipe = default_config(name), recipe_of(name)
     fields = {f"settings.{field.name}" for field in dataclasses.fields(recipe.Config)}
@@ -94,7 +94,7 @@ def captioned(dataset):
 
 def tiny_experiment(name, changes=None, prepared=None, spec=None):
     """Returns an experiment with random parameters, and its splits; needs no training."""
-    config = tiny_config(name, changes)
+    config = settings_of(name, changes)
     splits = tiny_splits(config)
     experiment = recipe_of(name).make_experiment(config, spec or splits.spec, prepared)
     return experiment, randomised(experiment), splits
@@ -107,5 +107,5 @@ def randomised(experiment, scale=0.0):
 
 def tiny_run(name, workdir, changes=None):
     """Trains for two steps in a workdir; returns the result."""
-    config = tiny_config(name, changes)
+    config = settings_of(name, changes)
     return train(config, recipe_of(name), tiny_splits(config), workdir)

@@ -9,9 +9,8 @@ import pytest
 from networks import GREY, build, build_model, matches_the_reference
 from proofs import assert_causal, assert_complete, assert_normalised, assert_same
 
-from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, sampling
+from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM
 from pixelcnn_jax.models import autoregressive, colours, gated_pixelcnn, gated_stream, layers
-from pixelcnn_jax.models.gated_stream import GatedStream
 from pixelcnn_jax.models.predecessors import pixelcnn, pixelrnn, residual
 
 COLOUR = dict(levels=2, channels=3, features=24, layers=1, first_kernel_size=3)
@@ -36,11 +35,6 @@ def figure_2():
 
 def normalised():
     assert_normalised(*gated(GREY, (2, 2)))
-
-
-def cached_is_naive():
-    model, variables, shape, _ = gated(GREY, (4, 5), scale=0.5)
-    assert_same(model, variables, (8, *shape))
 
 
 def attention_is_cached():
@@ -68,7 +62,6 @@ def trap(law, module, name):
     return add
 
 
-@trap(diagonal, pixelrnn, "shift_down")
 @trap(spatial, gated_pixelcnn, "shift_down")
 def no_shift(_):
     return lambda x: x
@@ -166,15 +159,6 @@ def softmax_over_columns(_):
         return chosen - jax.nn.logsumexp(logits, axis=2)[:, :, None].max(-1)
 
     return changed
-
-
-@trap(cached_is_naive, sampling, "stream_of")
-def a_sampler_that_forgets_a_column(_):
-    class Forgetful(GatedStream):
-        def close_pixel(self, params, columns, state, pixel):
-            return columns
-
-    return Forgetful
 
 
 @trap(row, pixelrnn, "row_lstm")

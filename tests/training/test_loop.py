@@ -9,7 +9,7 @@ import pytest
 from tiny_runs import assert_same_bits, checkpoints, records, run, tiny, with_experiment, with_loss
 
 from pixelcnn_jax import InputError, load_pretrained
-from pixelcnn_jax.training.config import keys
+from pixelcnn_jax.training.config import run_keys
 from pixelcnn_jax.training.loop import MAX_SKIPPED
 from pixelcnn_jax.training.metrics import Stopwatch
 
@@ -17,7 +17,7 @@ from pixelcnn_jax.training.metrics import Stopwatch
 def broken(*steps):
     """The recipe, its loss in training infinite at some steps, numbered from 1."""
 
-    of_steps = [jax.random.fold_in(keys(tiny()[0]).step, step - 1) for step in steps]
+    of_steps = [jax.random.fold_in(run_keys(tiny()[0]).step, step - 1) for step in steps]
     # Of their one microbatch.
     broken_keys = jnp.stack([jax.random.key_data(jax.random.fold_in(key, 0)) for key in of_steps])
 
@@ -31,7 +31,7 @@ def broken(*steps):
 
 
 def test_keys_are_functions_of_the_seed():
-    one, same, other = (keys(tiny(seed=seed)[0]) for seed in (0, 0, 1))
+    one, same, other = (run_keys(tiny(seed=seed)[0]) for seed in (0, 0, 1))
     data = [[jax.random.key_data(key).tolist() for key in each] for each in (one, same, other)]
     assert data[0] == data[1]
     assert len({str(key) for each in (data[0], data[2]) for key in each}) == 10

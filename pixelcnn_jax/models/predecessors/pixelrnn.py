@@ -184,7 +184,7 @@ def initial_state(layer: Params, pixels: tuple[int, ...]) -> State:
     return State(*(jnp.broadcast_to(x, (*pixels, *x.shape)) for x in layer["initial"]["bias"]))
 
 
-# Row LSTM
+# The layer and the stream of each
 
 
 def row_lstm(layer: Params, gates: Gates) -> Features:
@@ -225,9 +225,6 @@ class RowLSTMStream(ResidualStream):
         return one_by_one(layer["up"], state.hidden), state
 
 
-# Diagonal BiLSTM
-
-
 def diagonal_lstm(layer: Params, gates: Gates) -> Features:
     """Computes hidden states by diagonals, with the left cell, from the input-to-state ``gates``."""
     batch, height, width, *_ = gates.shape
@@ -242,7 +239,7 @@ def diagonal_lstm(layer: Params, gates: Gates) -> Features:
         state = jax.tree.map(lambda new, outside: jnp.where(inside, new, outside), state, initial)
         return state, state.hidden
 
-    diagonals = (jnp.moveaxis(skew(gates), 2, 0), jnp.moveaxis(inside, 2, 0))
+    diagonals = jax.tree.map(lambda x: jnp.moveaxis(x, 2, 0), (skew(gates), inside))
     _, hidden = jax.lax.scan(diagonal, initial, diagonals)
     return unskew(jnp.moveaxis(hidden, 0, 2))
 

@@ -63,8 +63,7 @@ class ResidualNetwork(Network):
 
         def layer(x: Array, layer_and_key: tuple[Params, Array | None]) -> tuple[Array, None]:
             layer, key = layer_and_key
-            drop: Dropout = (lambda x: x) if key is None else partial(dropout, key, self.dropout)
-            return x + self.block(layer, x, condition, drop), None
+            return x + self.block(layer, x, condition, partial(dropout, key, self.dropout)), None
 
         keys = None if key is None else jax.random.split(key, self.layers)
         x = masked_convolution(params["first"], inputs)

@@ -14,8 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from networks import Uniform
-from test_verbs import Table
+from networks import Table, Uniform
 from tiny_runs import flip_a_bit
 
 from pixelcnn_jax import GatedPixelCNN, InputError, load_pretrained, log_prob, pretrained_names, register
