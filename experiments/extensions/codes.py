@@ -54,8 +54,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
     levels = None if decode is None else 256
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        model = CodeModel(networks, {**params, **variables})
-        return model.bits(batch["image"], h=condition(spec, batch), key=key)
+        return CodeModel(networks, {**params, **variables}).bits(batch["image"], h=condition(spec, batch), key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: Mapping[str, Any]) -> Pictures:
         rows, columns = config.train.sample_rows, config.train.sample_columns
@@ -96,6 +95,9 @@ def load_tokenizers(config: RunConfig, spec: ImageSpec, prepared: Variables) -> 
         pairs = map(jax.tree.leaves, (variables[name], prepared.get(name, variables[name])))
         if not all(map(np.array_equal, *pairs)):
             raise InputError(f"{run} was trained again since this run began: restore it, or choose a new workdir.")
+    factors = [network.factor for network in networks.values()]
+    if factors != sorted({*factors}, reverse=True):
+        raise InputError("config.codes.coarse_tokenizer must have a larger factor than config.codes.tokenizer.")
     return networks, variables
 
 
@@ -105,7 +107,7 @@ def add_priors(config: RunConfig, spec: ImageSpec, networks: Networks, variables
     model, inputs = CodeModel(networks, variables), dict[str, Any]()
     codes = model.encode(blank(spec))
     for name, x in codes.items():
-        levels = networks[TOKENIZERS[name]].values if variables else spec.levels
+        levels = networks[TOKENIZERS[name]].digit_values if variables else spec.levels
         height, width, digits = x.shape[1:]
         networks[name] = make_network(config.model, ImageSpec(height, width, digits, levels))
         if spec.words and not inputs:  # s, the map of a caption, has 16 channels

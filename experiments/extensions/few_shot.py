@@ -143,8 +143,9 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     figures: Figures = {f"nats_given_{k}": float(x.mean()) for k, x in given.items() if len(x)}
     nats_of = per_image(config, of_each_class)
     for name, dataset in episodes_of_report(config, splits).items():
-        best = np.argmin(nats_of(params, dataset), axis=1)
-        right = np.mean(best == dataset.labels()[:, None], axis=0)
+        nats = nats_of(params, dataset)
+        figures[f"ways_{name}"] = nats.shape[1]  # fewer than 20 if there are fewer classes
+        right = np.mean(np.argmin(nats, axis=1) == dataset.labels()[:, None], axis=0)
         for way, accuracy in zip(("", "_both_ways"), right, strict=False):  # both for single examples alone
             figures[f"accuracy_{name}{way}"] = float(accuracy)
     return figures | {"report_images": len(values), "episodes": config.section.report_episodes}

@@ -11,6 +11,7 @@ if __name__ == "__main__":  # before JAX is imported
     end_in_one_line("Interrupted.")
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -279,8 +280,9 @@ def main(
     check_size(size)
     if output is not None:
         if (output / "model.json").exists():
-            raise InputError(f"{output} already contains a model: choose a different folder for --output.")
+            raise click.BadParameter(f"{output} already contains a model: choose a different folder for --output.")
         output.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output).close()  # raises an error if nothing can be written, before the training
     if steps:
         variables = train(network, variables, of_steps, size=size, settings=Settings(steps=steps, samples=samples))
     settings = {"steps": steps, "samples_of_a_step": samples * Settings().temperatures, "evaluated": evaluated}

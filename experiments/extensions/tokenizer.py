@@ -28,7 +28,7 @@ class Config:
 
     factor: int = field(4, "height and width of the square of pixels that a code stands for", choices=(2, 4, 8))
     digits: int = field(3, "digits of a code", min=1)
-    values: int = field(8, "values of a digit: values to the power of digits is the number of codes", min=2)
+    digit_values: int = field(8, "values of a digit: values to the power of digits is the number of codes", min=2)
     features: int = field(96, "channels of the layers", min=1)
     blocks: int = field(3, "residual blocks of the encoder, and of the decoder", min=0)
 

@@ -63,8 +63,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
         shared, different = jax.random.split(key)
         same = jnp.broadcast_to(shared, shown * columns)
         keys = jnp.concatenate([same, jax.random.split(different, len(of_images) * columns)])
-        drawn = draw_grid(decoder, params["decoder"], keys, spec, rows, columns, h=z)
-        return drawn.at[shown:, 0].set(originals)
+        return draw_grid(decoder, params["decoder"], keys, spec, rows, columns, h=z).at[shown:, 0].set(originals)
 
     caption = "Above, in each row one number of the latent rises from -3 to 3 and the noise stays the same. "
     caption += "Below, samples given the latent of the first image."

@@ -11,6 +11,7 @@ from pixelcnn_jax.cli import options
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.zoo.pretrained import find_model, read_content
 
+RESULT = {"data", "images", "bits_per_dim"}  # of a score that the page shows
 PAGE = Path(__file__).with_name("hub_page.md")  # read as a format string
 
 
@@ -33,12 +34,13 @@ def export(name: str, folder: Path, as_json: bool) -> None:
     atomic_write(folder / "model.safetensors", content)
     shutil.copyfile(facts, folder / "config.json")
     atomic_write(folder / "README.md", page)
+    read_content(folder / "model.safetensors", folder / "config.json")  # they may have been saved again meanwhile
     options.report({"model": name, "output": str(folder)}, f"{folder}: {name} for the Hub", as_json=as_json)
 
 
 def model_page(name: str, card: dict[str, Any]) -> str:
     """Builds a model's README.md for the Hub."""
-    scores = {split: score for split, score in card.get("scores", {}).items() if "bits_per_dim" in score}
+    scores = {split: score for split, score in card.get("scores", {}).items() if RESULT <= score.keys()}
     results = [
         {
             "task": {"type": "unconditional-image-generation"},

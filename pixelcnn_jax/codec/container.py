@@ -74,8 +74,7 @@ class Container:
                 raise InputError(f"tile must be (0, 0) to ({rows - 1}, {columns - 1}), got {tile}.")
             first = tile[0] * columns + tile[1]
             streams, size = streams[first::tiles], [*self.extent_of(first)]
-        shape = count, *size, channels
-        return replace(self, shape=shape, streams=streams, first=first, columns_of_all=self.columns)
+        return replace(self, shape=(count, *size, channels), streams=streams, first=first, columns_of_all=self.columns)
 
     @property
     def grid(self) -> tuple[int, int]:

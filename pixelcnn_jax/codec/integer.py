@@ -13,7 +13,7 @@ from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.integer_stream import IntegerStream, distribution_of, prepare
 from pixelcnn_jax.codec.tables import make_tables
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.checks import as_images
+from pixelcnn_jax.models.checks import as_images, with_channels
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.inputs import Condition, HeadOutputs, Images, LogProbs, Map, Variables, Vector
 from pixelcnn_jax.models.parameters import Params, bias, stack
@@ -61,7 +61,8 @@ class IntegerPixelCNN(GatedPixelCNN):
         if not deterministic:
             raise InputError("An integer model cannot be trained: train the network that it was made from.")
         distribution, outputs = self.integer_outputs(images, condition)
-        _, counts = frequencies.symbol_intervals(distribution, distribution.read(outputs), images)
+        levels = with_channels(images, self.channels)
+        _, counts = frequencies.symbol_intervals(distribution, distribution.read(outputs), levels)
         return frequencies.log_of_frequency(counts, distribution.total_bits).sum(axis=-1)
 
     def integer_outputs(self, images: Images, condition: Condition) -> tuple[frequencies.Distribution, HeadOutputs]:

@@ -47,8 +47,7 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
     key, class_features = _image_feature(name, features, labels=labels), _features_of(features, "ClassLabel")
     colour = _channels(features[key]) == 3
     # TFDS may use OpenCV, which decodes some JPEGs differently.
-    decoders = dict.fromkeys(images, _tfds().decode.SkipDecoding())
-    source = builder.as_data_source(split.name, decoders=decoders)
+    source = builder.as_data_source(split.name, decoders=dict.fromkeys(images, _tfds().decode.SkipDecoding()))
 
     def record(row: int) -> dict[str, Any]:
         try:
@@ -67,8 +66,7 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
 
     title = f"{name.partition(':')[0]} {folder.name}"
     rows = split.rows(len(source), {name: functools.partial(classes, name) for name in class_features})
-    count = features["label"].num_classes if labels else None
-    return Source(title, rows, read, classes=count, stored=split.name)
+    return Source(title, rows, read, classes=features["label"].num_classes if labels else None, stored=split.name)
 
 
 def stand_in(name: str, *, labels: bool, levels: int) -> Source:

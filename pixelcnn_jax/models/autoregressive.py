@@ -12,7 +12,7 @@ from jaxtyping import Array, DTypeLike, Float, Key
 
 from pixelcnn_jax.distributions import accumulation_dtype, intensities, log_probs_of, mixture_log_probs, mixture_logits
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.checks import as_array, as_images, check_condition
+from pixelcnn_jax.models.checks import as_array, as_images, check_condition, with_channels
 from pixelcnn_jax.models.declarations import condition_sizes, declarations
 from pixelcnn_jax.models.inputs import Condition, HeadOutputs, Images, ImagesLike, LogProbs, Map, Variables, Vector
 from pixelcnn_jax.models.layers import Features, add_bias, one_by_one
@@ -116,7 +116,7 @@ class Network(nn.Module):
         """Computes the log-probability of every sub-pixel.
 
         Args:
-          images: Integers 0 to ``levels - 1`` of shape [batch, height, width, channels].
+          images: Images as in a call of the network.
           condition: h and s, as in a call of the network.
           deterministic: False applies dropout.
 
@@ -124,6 +124,7 @@ class Network(nn.Module):
           Log-probabilities in nats, at most 0, of shape [batch, height, width, channels].
         """
         outputs = self.head_outputs(images, condition, deterministic=deterministic)
+        images = with_channels(images, self.channels)
         return mixture_log_probs(outputs, images, levels=self.levels) if self.mixture else log_probs_of(outputs, images)
 
     @nn.compact
@@ -144,14 +145,14 @@ class Network(nn.Module):
         """
         condition = Condition(h, s)
         as_images(images, channels=self.channels, levels=self.levels)
+        given = {name: jnp.shape(x)[-1] for name, x in condition.given().items()}
+        sizes = given if self.is_initializing() else condition_sizes(self, self.variables["params"])
+        check_condition(sizes, condition, jnp.shape(images))
         dtype = accumulation_dtype(self.dtype)
-        params = {
+        return {
             name: flax.core.unfreeze(self.param(name, initialise, shape, dtype))
             for name, shape in self.parameter_shapes(condition).items()
         }
-        sizes = condition_sizes(self, params if self.is_initializing() else self.variables["params"])
-        check_condition(sizes, condition, jnp.shape(images))
-        return params
 
     def head_outputs(self, images: ImagesLike, condition: Condition, *, deterministic: bool) -> HeadOutputs:
         """Computes the logits, or the parameters of the mixture, of every sub-pixel.
@@ -297,11 +298,11 @@ def as_logits(model: Network, outputs: Float[Array, "*subpixels outputs"]) -> Fl
 
 
 def encode(model: Network, params: Params, images: Images, dtype: DTypeLike | None = None) -> Features:
-    """Encodes pixels as 1 (distinguishes padding), then intensities or embeddings."""
+    """Encodes each pixel: a constant 1, which tells pixels from padding, then its intensities or embeddings."""
     dtype = model.dtype if dtype is None else dtype
     if model.code_features:
         table = params["embedding"]["kernel"].astype(dtype)
-        values = table[jnp.arange(model.channels), images].reshape(*images.shape[:3], -1)
+        values = table[jnp.arange(model.channels), images.astype(jnp.int32)].reshape(*images.shape[:3], -1)
     else:
         # Half precision is cast last: bfloat16 would round 2 / 255 and make the two brightest levels equal.
         values = intensities(images, model.levels, accumulation_dtype(dtype)).astype(dtype)

@@ -79,7 +79,7 @@ def as_rows(name: str, values: Any, count: int, dtype: DTypeLike | None = None) 
       InputError: wrong number of rows, or not finite or representable; traced values are not checked.
     """
     x = as_array(values)
-    if not x.ndim or len(x) != count:
+    if not x.ndim or x.shape[0] != count:
         raise InputError(f"{name} must have a row for each of the {count} images, got shape {[*x.shape]}.")
     dtype = np.dtype(np.int32) if x.dtype.kind in "bui" else jax.dtypes.canonicalize_dtype(dtype or x.dtype)
     if isinstance(x, jax.core.Tracer):

@@ -99,8 +99,7 @@ def next_conditional(cache: Cache, previous: Integer[Array, " batch"]) -> tuple[
     flat = jax.lax.dynamic_update_slice_in_dim(flat, new, (place - 1) % (width * channels), axis=1)
     cache = cache.replace(row=flat.reshape(cache.row.shape))
     is_same_pixel = (colour > 0) | (cache.site == 0)
-    is_same_row = place > 0
-    branch = jnp.where(is_same_pixel, 0, jnp.where(is_same_row, 1, 2))
+    branch = jnp.where(is_same_pixel, 0, jnp.where(place > 0, 1, 2))
     cache = jax.lax.switch(branch, [lambda cache: cache, _next_pixel, _next_row], cache)
     logits, cache = jax.lax.switch(colour, [partial(_read, colour=x) for x in range(channels)], cache, column)
     return jax.nn.log_softmax(promoted(logits)), cache.replace(site=cache.site + 1)

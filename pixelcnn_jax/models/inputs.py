@@ -75,7 +75,7 @@ class Condition(NamedTuple):
 
 def params_of(variables: Variables) -> Params:
     """Extracts the parameters as a plain dict."""
-    return flax.core.unfreeze(variables["params"])
+    return flax.core.unfreeze(variables.get("params", {}))
 
 
 @jax.jit(static_argnames=("network", "method"))

@@ -38,7 +38,8 @@ class Adjustment(NamedTuple):
         """Computes the logits to draw from, up to a constant."""
         if self.guidance is not None:
             pairs = promoted(logits).reshape(-1, 2, logits.shape[-1])
-            logits = pairs[:, 0] + jnp.asarray(self.guidance, pairs.dtype) * (pairs[:, 0] - pairs[:, 1])
+            change = jnp.asarray(self.guidance, pairs.dtype) * (pairs[:, 0] - pairs[:, 1])
+            logits = pairs[:, 0] + jnp.where(jnp.isneginf(pairs[:, 0]), 0, change)
         if self.temperature is None:
             return logits
         logits = promoted(logits)  # and then at most 0, which avoids overflow

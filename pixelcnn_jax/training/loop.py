@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -146,7 +146,8 @@ class Loop:
         shown |= {"skipped": str(skipped)} if skipped else {}
         self.bar.set_postfix(shown)
         if self.bar.disable and self.shows:  # the output is a file
-            print(f"step {step}:", *(f"{x} {name}" for name, x in shown.items()), flush=True)
+            with suppress(BrokenPipeError):  # whatever read it may have ended by the same Ctrl-C
+                print(f"step {step}:", *(f"{x} {name}" for name, x in shown.items()), flush=True)
 
     def validate(self, step: int, stop: StopRequest) -> None:
         """Scores the validation split, keeps the best parameters, and draws samples."""
@@ -161,9 +162,10 @@ class Loop:
             self.record(step, **{f"validation_{measure}": loss})
             self.report(self.metrics)
             if self.shows:
-                best = f"best {self.best.loss:.4f}"
-                self.bar.write(f"step {step}: validation {loss:.4f} {display_name(measure)}, {best}")
-                sys.stdout.flush()
+                line = f"step {step}: validation {loss:.4f} {display_name(measure)}, best {self.best.loss:.4f}"
+                with suppress(BrokenPipeError):
+                    self.bar.write(line)
+                    sys.stdout.flush()
 
     def record(self, step: int, **scalars: int | float) -> None:
         seconds = self.earlier + time.monotonic() - self.began

@@ -29,7 +29,7 @@ SHORT = [f"--config.train.{x}" for x in ("steps=20", "eval_every=10", "score_tra
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    model = Tokenizer(levels=9, channels=2, factor=4, digits=2, values=4, features=8, blocks=2)
+    model = Tokenizer(levels=9, channels=2, factor=4, digits=2, digit_values=4, features=8, blocks=2)
     images = jax.random.randint(jax.random.key(0), (3, 24, 32, 2), 0, 9)
     return partial(model.apply, model.init(jax.random.key(1), images)), images
 

@@ -39,7 +39,7 @@ TINY = {
     "settings.free_nats": 0.1,
     "settings.factor": 2,
     "settings.digits": 2,
-    "settings.values": 4,
+    "settings.digit_values": 4,
     "settings.features": 8,
     "settings.blocks": 1,
 }

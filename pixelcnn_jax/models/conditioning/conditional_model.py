@@ -197,7 +197,7 @@ def apply_conditioner(
         condition = Condition(as_vectors(model, variables, h) if isinstance(model, Network) else h, s)
     condition = jax.tree.map(lambda x: jnp.asarray(x, dtype), condition)
     if isinstance(model, Network):  # other modules check their own
-        params = params_of(variables)
+        params, model = params_of(variables), model.clone(parent=None, name=None)  # not bound: a static argument
         check_precision(model)
         check_params(model, params)
         check_condition(condition_sizes(model, params), condition, shape)

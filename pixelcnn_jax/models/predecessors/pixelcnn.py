@@ -108,8 +108,7 @@ class PixelCNNStream(ResidualStream):
         return before_convolution(layer, x, above[1])
 
     def block(self, layer: Params, read: Array, above: tuple[Array, Array], left: Array) -> tuple[Array, Array]:
-        convolved = residual.convolve(layer["masked"], read, above[0] + left)
-        return one_by_one(layer["up"], jax.nn.relu(convolved)), read
+        return one_by_one(layer["up"], jax.nn.relu(residual.convolve(layer["masked"], read, above[0] + left))), read
 
     def remember(self, memory: Array, new: Array) -> Array:
         return jnp.concatenate([memory, new], axis=1)[:, 1:]

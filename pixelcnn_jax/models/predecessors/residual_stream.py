@@ -100,8 +100,7 @@ class ResidualStream:
     def read_colour(self, params: Params, state: Pixel, pixel: PixelValues, *, colour: int) -> tuple[Logits, Pixel]:
         features, read, _ = self._pass(params, encode(self.model, params, pixel), state.above, state.left)
         head = params["head"][colour]
-        logits = head_last(head, head_hidden(head, features))[:, 0, 0]
-        return as_logits(self.model, logits), state._replace(read=read)
+        return as_logits(self.model, head_last(head, head_hidden(head, features))[:, 0, 0]), state._replace(read=read)
 
     def close_pixel(self, params: Params, columns: list[Array], state: Pixel, pixel: PixelValues) -> list[Array]:
         new = [encode(self.model, params, pixel), *state.read]
