@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from ml_collections import ConfigDict
 
 from configs import imagenet32
 from experiments import recipe_of
@@ -20,6 +21,8 @@ NAMES = sorted(path.stem for path in Path("configs").glob("[!_]*.py"))
 def test_a_config_is_valid_and_says_how_to_run_it(name):
     module = importlib.import_module(f"configs.{name}")
     config = module.get_config()
+    names = {name for section in config.values() if isinstance(section, ConfigDict) for name in section}
+    assert not names & {*dir(ConfigDict)}  # a flag of such a name would set the method
     run = parse_config(config, recipe_of(config.experiment).Config)
     network = make_network(run.model, ImageSpec(32, 32, 3, levels=256, classes=10))
     make_optimizer(run.optimizer, network, steps=run.train.steps)

@@ -148,8 +148,7 @@ def test_variables_and_h_of_another_byte_order():
     swapped = jax.tree.map(lambda x: np.asarray(x).astype(">f4"), variables)
     np.testing.assert_array_equal(log_prob(model, swapped, IMAGES, h=h), expected)
     np.testing.assert_allclose(evaluate(model, swapped, IMAGES, h=h).nats, -expected.mean(), rtol=1e-6)
-    typed = variables | {"extra": {"key": KEY}}
-    np.testing.assert_array_equal(log_prob(model, typed, IMAGES, h=h), expected)
+    np.testing.assert_array_equal(log_prob(model, variables | {"extra": {"key": KEY}}, IMAGES, h=h), expected)
     np.testing.assert_array_equal(model.apply(variables, IMAGES, h.astype(">f4")), logits)
 
 

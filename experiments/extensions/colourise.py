@@ -35,8 +35,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
         originals, columns = jnp.asarray(source), max(1, config.train.sample_columns - 2)
         s = jnp.repeat(map_of(originals, spec.levels), columns, axis=0)
         drawn = draw_grid(network, params, key, spec, len(originals), columns, s=s)
-        grey = jnp.repeat(luma(originals), 3, axis=3)
-        return jnp.concatenate([grey[:, None], drawn, originals[:, None]], axis=1)
+        return jnp.concatenate([jnp.repeat(luma(originals), 3, axis=3)[:, None], drawn, originals[:, None]], axis=1)
 
     init = init_of(network, spec, None, map_of(blank(spec), spec.levels))
     caption = "In each row a grey image, samples given it, and the original."

@@ -86,8 +86,7 @@ def draw(
 def log_prob(network: GatedPixelCNN, variables: Variables, even: Even, beta: Betas) -> Float[Array, " batch"]:
     """Computes log q of the even sites in nats, invariant to a flip of all."""
     turned = jnp.where(even[:, :1, :1] == 1, even, 1 - even)
-    counted = ~first_site(even.shape[1])
-    return -nll(network, variables, turned, h=condition(beta), mask=counted) - jnp.log(2)
+    return -nll(network, variables, turned, h=condition(beta), mask=~first_site(even.shape[1])) - jnp.log(2)
 
 
 class Settings(NamedTuple):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import safetensors.numpy
 
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.foundation.files import atomic_write
@@ -29,6 +30,7 @@ def export(name: str, folder: Path, as_json: bool) -> None:
     content, card = read_content(weights, facts)
     of_file = weights.parent if weights.stem == "model" else weights.with_suffix("")
     title = Path(name.partition("@")[0]) if name.startswith("hf://") else of_file
+    card = {"parameters": sum(x.size for x in safetensors.numpy.load(content).values()), **card}
     page = model_page(title.absolute().name, card)
     folder.mkdir(exist_ok=True)
     atomic_write(folder / "model.safetensors", content)

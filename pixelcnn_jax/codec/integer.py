@@ -15,7 +15,7 @@ from pixelcnn_jax.codec.tables import make_tables
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.checks import as_images, with_channels
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
-from pixelcnn_jax.models.inputs import Condition, HeadOutputs, Images, LogProbs, Map, Variables, Vector
+from pixelcnn_jax.models.inputs import Condition, HeadOutputs, Images, ImagesLike, LogProbs, Map, Variables, Vector
 from pixelcnn_jax.models.parameters import Params, bias, stack
 
 
@@ -56,7 +56,7 @@ class IntegerPixelCNN(GatedPixelCNN):
         distribution, outputs = self.integer_outputs(images, Condition(h, s))
         return distribution.log_frequencies(distribution.read(outputs))
 
-    def log_probs(self, images: Images, condition: Condition, *, deterministic: bool = True) -> LogProbs:
+    def log_probs(self, images: ImagesLike, condition: Condition, *, deterministic: bool = True) -> LogProbs:
         """Computes log-frequencies of the values, in nats; raises InputError in training (``deterministic=False``)."""
         if not deterministic:
             raise InputError("An integer model cannot be trained: train the network that it was made from.")

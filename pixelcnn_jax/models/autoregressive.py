@@ -112,7 +112,7 @@ class Network(nn.Module):
         condition = jax.tree.map(as_array, Condition(h, s))
         return as_logits(self, self.head_outputs(images, condition, deterministic=deterministic))
 
-    def log_probs(self, images: Images, condition: Condition, *, deterministic: bool = True) -> LogProbs:
+    def log_probs(self, images: ImagesLike, condition: Condition, *, deterministic: bool = True) -> LogProbs:
         """Computes the log-probability of every sub-pixel.
 
         Args:

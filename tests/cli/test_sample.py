@@ -107,8 +107,7 @@ def test_a_few_shot_model_draws_given_examples(pixelcnn, few_shot_model, drawing
 )
 def test_a_condition_that_does_not_fit_is_refused(pixelcnn, request, monkeypatch, drawings, model, words, named):
     monkeypatch.chdir(drawings[0].parent)
-    folder = request.getfixturevalue(model)
-    assert named in pixelcnn("sample", folder, *words, "-o", "grid.png", mistake=True)
+    assert named in pixelcnn("sample", request.getfixturevalue(model), *words, "-o", "grid.png", mistake=True)
     assert not drawings[0].with_name("grid.png").exists()
 
 

@@ -98,8 +98,7 @@ def test_the_integer_model_of_a_constant_condition_needs_no_h():
     folded = log_prob(*_with_constant_h(alone, of_alone), images)
     np.testing.assert_allclose(folded, log_prob(alone, of_alone, images), rtol=1e-5)
     model, integers = quantise(alone, of_alone, images)
-    data = compress(model, integers, images)
-    np.testing.assert_array_equal(decompress(model, integers, data), images)
+    np.testing.assert_array_equal(decompress(model, integers, compress(model, integers, images)), images)
 
 
 # A model, the numbers of its classes, the place of a parameter, what is wrong with it, and what the error names.

@@ -33,8 +33,7 @@ def test_the_pairs_learn_apart():
 def test_a_different_image_is_chosen_by_its_pixels():
     pool = np.arange(5).reshape(5, 1, 1, 1).repeat(2, axis=0)
     assert np.all(pool[index_of_different_image(pool, pool)] != pool)
-    many = np.arange(100).reshape(100, 1, 1, 1)
-    assert len(np.unique(index_of_different_image(many, pool))) == len(pool)
+    assert len(np.unique(index_of_different_image(np.arange(100).reshape(100, 1, 1, 1), pool))) == len(pool)
     assert index_of_different_image(pool[:1], pool[:2]) < 2  # there is no different one
 
 

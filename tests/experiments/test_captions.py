@@ -79,10 +79,8 @@ def test_scenes_are_read_as_they_were_drawn():
         drawing[2:12, 6 - digit // 2 : 8 + digit // 2] = digit + 1
     random = np.random.default_rng(0)
     images = np.stack([draw_scene(scene, drawings, random, size=32) for scene in SCENES])
-    actual = recognise(images, lambda windows: windows.max(axis=(1, 2, 3)) - 1)
-    assert actual == list(SCENES)
-    blank = recognise(np.zeros((1, 32, 32, 1), int), lambda windows: np.zeros(len(windows), int))
-    assert blank[0].places == ()
+    assert recognise(images, lambda windows: windows.max(axis=(1, 2, 3)) - 1) == list(SCENES)
+    assert recognise(np.zeros((1, 32, 32, 1), int), lambda windows: np.zeros(len(windows), int))[0].places == ()
 
 
 def test_images_without_captions_and_readers_of_other_digits_are_refused(workdirs):

@@ -50,9 +50,14 @@ def test_a_code_is_its_digits_and_stands_for_a_square(tokenizer):
     codes = apply(images, method="encode")
     assert codes.shape == (3, 6, 8, 2)
     assert set(np.unique(codes)) == set(range(4))
-    decoded = apply(codes, method="decode")
     expected = (jnp.clip(apply(images), -1, 1) + 1) * 4  # a call decodes the same codes
-    np.testing.assert_array_equal(decoded, jnp.round(expected))
+    np.testing.assert_array_equal(apply(codes, method="decode"), jnp.round(expected))
+
+
+def test_a_coarse_tokenizer_has_larger_squares(workdirs, tmp_path):
+    both = dict.fromkeys(("settings.tokenizer", "settings.coarse_tokenizer"), str(workdirs("tokenizer")))
+    with pytest.raises(InputError, match="coarse_tokenizer must have a larger factor"):
+        tiny_run("codes", tmp_path, both)
 
 
 def test_a_gradient_passes_the_rounding(tokenizer):
@@ -110,8 +115,7 @@ def test_a_completion_keeps_what_is_observed(two_levels):
 
 def test_the_commands_know_that_bits_of_codes_are_no_likelihood(pixelcnn, two_levels, tmp_path):
     workdir, _, result, *_ = two_levels
-    said = pixelcnn("evaluate", workdir)
-    assert f"{result['scores']['test']['bits_of_codes']:.2f} bits of codes" in said
+    assert f"{result['scores']['test']['bits_of_codes']:.2f} bits of codes" in pixelcnn("evaluate", workdir)
     refused = ["score", workdir, tmp_path], ["compress", workdir, tmp_path, "-o", tmp_path / "x"]
     for line in (*refused, ["evaluate", workdir, "--mean-over=mirrored"]):
         assert "not a likelihood of pixels, so" in pixelcnn(*line, mistake=True)

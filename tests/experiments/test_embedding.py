@@ -29,8 +29,7 @@ def test_verification_by_hand():
     embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     perfect = verification(embeddings, np.array([0, 0, 1, 1, 2, 2]))
     assert perfect == {"auc": 1, "equal_error_rate": 0, "verification_rate_at_far_0.01": 1}
-    mixed = verification(embeddings, np.array([0, 1, 0, 1, 0, 1]))
-    assert mixed["auc"] < 0.6
+    assert verification(embeddings, np.array([0, 1, 0, 1, 0, 1]))["auc"] < 0.6
     # Pairs by closeness: other, other, same, other, same, other. Three accepted are two of four false ones and one of
     # two true ones, so half are false accepts and half false rejects.
     corner = np.array([0, 0.1, 0.6, 2.0])
@@ -50,8 +49,7 @@ def test_triplets_by_hand():
         max(0, d[3, 2] - d[3, 1] + 0.2),
     ]
     np.testing.assert_allclose(triplet_loss(embeddings, labels, copies=jnp.eye(4, dtype=bool)), expected, rtol=1e-5)
-    alone = triplet_loss(embeddings, jnp.arange(4), copies=jnp.eye(4, dtype=bool))
-    np.testing.assert_array_equal(alone, 0)
+    np.testing.assert_array_equal(triplet_loss(embeddings, jnp.arange(4), copies=jnp.eye(4, dtype=bool)), 0)
 
 
 def test_a_copy_is_no_pair_but_a_collapse_costs_the_margin():
@@ -60,8 +58,7 @@ def test_a_copy_is_no_pair_but_a_collapse_costs_the_margin():
     copies = same.at[:2, :2].set(True)
     np.testing.assert_array_equal(triplet_loss(embeddings, labels, copies=copies), 0)
     np.testing.assert_allclose(triplet_loss(embeddings, labels, copies=same), [0.2, 0.2, 0], atol=1e-6)
-    one_class = jnp.zeros(3, int)
-    np.testing.assert_array_equal(triplet_loss(embeddings, one_class, copies=same), 0)
+    np.testing.assert_array_equal(triplet_loss(embeddings, jnp.zeros(3, int), copies=same), 0)
 
 
 def test_between_is_on_the_sphere():

@@ -6,10 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from proofs import random_images
+from proofs import random_images, randomised
 
-from pixelcnn_jax import GatedPixelCNN, InputError, nll, sample
+from pixelcnn_jax import GatedPixelCNN, InputError, log_prob, nll, sample
 from pixelcnn_jax.distributions import log_probs_of
+from pixelcnn_jax.models.inputs import Condition
 
 SMALL = dict(levels=2, features=8, layers=1)
 
@@ -56,8 +57,25 @@ def test_a_decoder_inside_another_module_is_trained_with_it_and_sampled_alone():
     gradient = jax.grad(lambda variables: mean_log_prob(model.apply(variables, images), images))(variables)
     assert jnp.abs(gradient["params"]["Dense_0"]["kernel"]).max() > 0  # through the decoder into the encoder
     params = {"params": variables["params"]["decoder"]}
-    drawn = sample(decoder, params, jax.random.key(0), shape=(2, 4, 4), h=jnp.ones((2, 3)))
-    assert drawn.shape == (2, 4, 4, 1)
+    h = jnp.ones((8, 3))
+    assert sample(decoder, params, jax.random.key(0), shape=(8, 4, 4), h=h).shape == (8, 4, 4, 1)
+    bound = decoder.bind(params)
+    np.testing.assert_array_equal(log_prob(bound, params, images, h=h), log_prob(decoder, params, images, h=h))
+    with pytest.raises(InputError, match=r"^h must be given as floats of shape \[8, 3\]"):
+        bound(images)
+
+
+@pytest.mark.parametrize("lift", [nn.remat, nn.jit])
+def test_a_lifted_network_has_the_likelihood_of_its_class(lift):
+    """Logits of a mixture end at -87, but the scores do not."""
+    options, images = dict(levels=256, features=4, layers=1, mixture=2), np.full((1, 4, 4), 255)
+    model = GatedPixelCNN(**options)
+    variables = randomised(model.init(jax.random.key(0), images), scale=3)
+    expected = log_prob(model, variables, images)
+    assert expected < -100 * images.size
+    np.testing.assert_allclose(log_prob(lift(GatedPixelCNN)(**options), variables, images), expected, rtol=1e-6)
+    each = model.apply(variables, images, Condition(), method="log_probs")
+    np.testing.assert_allclose(each.sum(axis=(1, 2, 3)), expected, rtol=1e-6)
 
 
 def test_through_the_bridge_to_nnx():

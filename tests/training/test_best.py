@@ -20,8 +20,7 @@ def scored(loss):
 def made():
     config, recipe, splits = tiny()
     experiment = recipe.make_experiment(config, splits.spec, {})
-    params = jax.jit(experiment.init)(jax.random.key(0))
-    return config, experiment, splits, params
+    return config, experiment, splits, jax.jit(experiment.init)(jax.random.key(0))
 
 
 @pytest.fixture

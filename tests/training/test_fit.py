@@ -70,8 +70,7 @@ def test_what_is_learned_is_near_the_entropy_of_the_images(monkeypatch):
     for name in EXTRAS:
         monkeypatch.setitem(sys.modules, name, None)
     model, variables, history = fit(TINY, IMAGES, steps=60, batch_size=64, learning_rate=3e-2)
-    fresh = rows_that_stay(2000, seed=1)
-    actual = evaluate(model, variables, fresh, batch_size=400)
+    actual = evaluate(model, variables, rows_that_stay(2000, seed=1), batch_size=400)
     assert isinstance(model, GatedPixelCNN)
     assert model.levels == 2
     low, high = (nats / (16 * np.log(2)) for nats in actual.interval)
@@ -193,6 +192,5 @@ def test_a_folder_needs_the_extra_and_training_none(monkeypatch, tmp_path):
 
 
 def test_a_model_fitted_to_labels_is_sampled_by_label_from_a_shell(pixelcnn, tmp_path):
-    labels = np.arange(len(IMAGES)) % 2
-    fit(TINY, IMAGES, h=labels, workdir=tmp_path / "run", **SHORT | {"steps": 1})
+    fit(TINY, IMAGES, h=np.arange(len(IMAGES)) % 2, workdir=tmp_path / "run", **SHORT | {"steps": 1})
     pixelcnn("sample", tmp_path / "run", "--label=1", "-o", tmp_path / "a.png")

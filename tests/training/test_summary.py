@@ -34,8 +34,7 @@ def test_a_table_has_a_row_for_each_split_in_both_units():
 @pytest.mark.parametrize(("unit", "value"), [("bits/dim", 1.5), ("nats", 1.5 * 64 * math.log(2))])
 def test_published_figures_stand_above_in_both_units(unit, value):
     config, _, splits = tiny(train__published=(("Somebody 2022", "test", unit, value),))
-    row = rows(table(config, splits, result_of()))[1]
-    assert row == ["Somebody", "2022", "test", "1.5000", "66.54"]
+    assert rows(table(config, splits, result_of()))[1] == ["Somebody", "2022", "test", "1.5000", "66.54"]
 
 
 def test_baselines_stand_above_this_run():

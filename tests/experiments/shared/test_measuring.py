@@ -11,8 +11,7 @@ from pixelcnn_jax.training.config import run_keys
 
 
 def test_squared_error_by_hand():
-    white = np.full((1, 2, 2, 1), 4)
-    assert squared_error(jnp.full((1, 2, 2, 1), 0.5), white, 5) == 0.25
+    assert squared_error(jnp.full((1, 2, 2, 1), 0.5), np.full((1, 2, 2, 1), 4), 5) == 0.25
 
 
 def test_real_images_have_the_accuracy_of_the_classifier(workdirs):
