@@ -279,7 +279,7 @@ def main(
     check_size(size)
     if output is not None:
         if (output / "model.json").exists():
-            raise click.BadParameter(f"{output} already contains a model: choose a different folder for --output.")
+            raise click.ClickException(f"{output} already contains a model: choose a different folder for --output.")
         output.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=output).close()  # raises an error if nothing can be written, before the training
     if steps:

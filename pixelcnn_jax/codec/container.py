@@ -38,14 +38,15 @@ class Container:
       model: Digest of the integer network.
       shape: Count, height, width, channels.
       levels: Intensity levels.
-      batch_size: Images per group; the last group may have fewer.
+      batch_size: Images per group; the groups of the last images may have fewer.
       lanes: Number of coder states per group, among which its images are divided.
       tile: Height and width of the tiles, which are coded separately; 0 for whole images.
       extra: The caller's bytes.
       streams: The bytes of each group.
       first: Index of the tile, if this container was made by ``only`` for one tile.
-      columns_of_all: The width ``columns`` of the complete container, if ``only`` made this one, and otherwise 0. The
-        decoder is compiled for this width, so the program of the complete container also decodes a part of it.
+      columns_of_all: If this container is a part that the method ``only`` selected, the width ``columns`` of the
+        complete container; otherwise 0. The decoder is compiled for this width, so the program of the complete
+        container also decodes its parts.
     """
 
     model: bytes
@@ -60,7 +61,12 @@ class Container:
     columns_of_all: int = 0
 
     def only(self, group: int | None, tile: tuple[int, int] | None) -> "Container":
-        """Selects the images of a user's ``group``, a ``tile`` of all images, or with both this tile of these."""
+        """Selects a part.
+
+        Args:
+          group: The images of this group, in the sense of users; None for those of all groups.
+          tile: This tile of each image; None for whole images.
+        """
         count, *size, channels = self.shape
         rows, columns = self.grid
         tiles = rows * columns

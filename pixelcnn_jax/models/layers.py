@@ -2,7 +2,9 @@
 
 The network has a vertical and a horizontal stack, and each layer has a part in both. The vertical stack reads the rows
 above a pixel. The horizontal stack reads the pixels to the left in the row, and the result of the vertical stack. The
-docstrings refer to figures and equations of the paper, 1606.05328. This drawing of a layer follows its figure 2::
+docstrings refer to figures and equations of the paper, 1606.05328. This drawing of a layer follows its figure 2; the
+words on the lines (``vertical``, ``crossing``, ``left``, ``pixel``, ``out``) are kernels, which are described below
+it::
 
     vertical input --> vertical + bias --+--> + condition --> gate --------------> vertical input of the next layer
                                          |
@@ -49,8 +51,8 @@ To call or change these functions, you also need to know:
   kernel; ``models.colours.mask_params`` cuts it in two, and masks ``pixel`` and ``out``. For the masks, the features
   are divided into groups, one for each colour. Within its own pixel, a group may depend only on the colours that come
   before its colour. In the first layer, it reads these colours from the image. In the other layers, it reads the
-  features of the same group and of the earlier groups from the layer before. It may read the same group, because there,
-  too, this group depends only on earlier colours.
+  features of the same group and of the earlier groups from the layer before. To read the same group is safe, because in
+  the layer before, too, the features of this group depend only on earlier colours.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1
@@ -360,8 +362,9 @@ def horizontal_layer(
     were computed by earlier calls. What they contribute must therefore be in the arguments:
 
     - ``out`` must include what their gated units add to the 1x1 convolution ``layer["out"]``.
-    - ``pre_activation`` must include the products of ``pixel`` with their features. In the first layer, leave these
-      products out: there, x contains all earlier colours, and this call computes the products.
+    - ``pre_activation`` must include the products of ``pixel`` with what these groups feed into it, their features in
+      the layer before. In the first layer, leave these products out: there, x contains all earlier colours, and this
+      call computes the products.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, it
