@@ -123,7 +123,7 @@ class CodeModel(NamedTuple):
         """Computes s of the fine prior: at each place, the one-hot digits of the coarse code that covers it."""
         coarse: Tokenizer = self.networks["coarse_tokenizer"]
         ratio = coarse.factor // self.networks["tokenizer"].factor
-        one_hot = jax.nn.one_hot(codes, coarse.digit_values).reshape(*codes.shape[:3], -1)
+        one_hot = jax.nn.one_hot(codes, coarse.values).reshape(*codes.shape[:3], -1)
         return jnp.repeat(jnp.repeat(one_hot, ratio, axis=1), ratio, axis=2)
 
     def _run(self, name: str, x: Any, method: str) -> Any:

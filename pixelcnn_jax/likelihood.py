@@ -1,6 +1,5 @@
 """Exact likelihoods, in nats per image and bits per sub-pixel."""
 
-import inspect
 import math
 from typing import Any, TypeVar, cast
 
@@ -21,12 +20,10 @@ Nats = TypeVar("Nats", Array, np.ndarray, float)
 
 def log_probs(model: nn.Module, variables: Variables, images: Images, condition: Condition, **options: Any) -> LogProbs:
     """Computes the log-probability of each sub-pixel, in nats, for any module; ``options`` go to its call."""
-    if isinstance(model, Network):
-        owner = next(kind for kind in type(model).__mro__ if "log_probs" in vars(kind))
-        # A class below that computes something else, and does not say what its log_probs are, is scored by its call.
-        # What Flax lifts, as ``nn.remat`` does, is another function that wraps the same one.
-        if inspect.unwrap(owner.__call__) is inspect.unwrap(type(model).__call__):
-            return cast(Array, model.apply(variables, images, condition, method="log_probs", **options))
+    # A class that overrides only the call computes something else: it is scored by its call.
+    defining = next((kind for kind in type(model).__mro__ if {"__call__", "log_probs"} & vars(kind).keys()), object)
+    if isinstance(model, Network) and "log_probs" in vars(defining):
+        return cast(Array, model.apply(variables, images, condition, method="log_probs", **options))
     return log_probs_of(logits_of(model, variables, images, condition, **options), images)
 
 

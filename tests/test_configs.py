@@ -8,7 +8,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import imagenet32
-from experiments import recipe_of
+from experiments import EXPERIMENTS, default_config, recipe_of
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.config import parse_config
 from pixelcnn_jax.training.optimizer import make_optimizer
@@ -21,13 +21,16 @@ NAMES = sorted(path.stem for path in Path("configs").glob("[!_]*.py"))
 def test_a_config_is_valid_and_says_how_to_run_it(name):
     module = importlib.import_module(f"configs.{name}")
     config = module.get_config()
-    names = {name for section in config.values() if isinstance(section, ConfigDict) for name in section}
-    assert not names & {*dir(ConfigDict)}  # a flag of such a name would set the method
     run = parse_config(config, recipe_of(config.experiment).Config)
     network = make_network(run.model, ImageSpec(32, 32, 3, levels=256, classes=10))
     make_optimizer(run.optimizer, network, steps=run.train.steps)
     assert run.train.batch_size % 8 == run.train.eval_batch_size % 8 == 0  # eight devices can share a batch
     assert re.search(rf"python -m experiments.train --config=configs/{name}.py(:1)? --workdir=runs/", module.__doc__)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_no_field_has_the_name_of_a_method_of_configs(name):
+    assert not {*default_config(name)[name]} & {*dir(ConfigDict)}  # a flag of such a name would find the method
 
 
 def test_a_config_can_be_of_another_experiment():

@@ -22,9 +22,11 @@ from pixelcnn_jax.zoo.pretrained import save_pretrained
 
 def grow(model: Any, variables: Any, key: jax.Array, **larger: int | None) -> tuple[Any, Any]:
     """Returns the model with larger ``features``, ``layers`` or ``head_features``, and its variables."""
-    smaller = [name for name, value in larger.items() if value and value < (getattr(model, name, 0) or 0)]
-    if type(model) is not GatedPixelCNN or model.attention or smaller:
-        raise InputError("Only a GatedPixelCNN without attention can be grown, and no size of it can become smaller.")
+    if type(model) is not GatedPixelCNN or model.attention:
+        raise InputError("Only a GatedPixelCNN without attention can be grown.")
+    sizes = {"features": model.features, "layers": model.layers, "head_features": model.head_width}
+    if any((larger.get(name) or size) < size for name, size in sizes.items()):
+        raise InputError(f"The sizes of the model are {sizes}, and none of them can become smaller.")
     grown = model.clone(**{name: value for name, value in larger.items() if value})
     sizes, shape = condition_sizes(model, variables["params"]), (1, 8, 8)
     condition = {name: np.zeros((*shape[: 1 if name == "h" else 3], size)) for name, size in sizes.items()}

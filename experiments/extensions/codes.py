@@ -96,8 +96,8 @@ def load_tokenizers(config: RunConfig, spec: ImageSpec, prepared: Variables) -> 
         if not all(map(np.array_equal, *pairs)):
             raise InputError(f"{run} was trained again since this run began: restore it, or choose a new workdir.")
     factors = [network.factor for network in networks.values()]
-    if factors != sorted({*factors}, reverse=True):
-        raise InputError("config.codes.coarse_tokenizer must have a larger factor than config.codes.tokenizer.")
+    if factors != sorted(factors, reverse=True):  # coarse first
+        raise InputError("config.codes.coarse_tokenizer has a smaller factor than the other: exchange them.")
     return networks, variables
 
 
@@ -107,7 +107,7 @@ def add_priors(config: RunConfig, spec: ImageSpec, networks: Networks, variables
     model, inputs = CodeModel(networks, variables), dict[str, Any]()
     codes = model.encode(blank(spec))
     for name, x in codes.items():
-        levels = networks[TOKENIZERS[name]].digit_values if variables else spec.levels
+        levels = networks[TOKENIZERS[name]].values if variables else spec.levels
         height, width, digits = x.shape[1:]
         networks[name] = make_network(config.model, ImageSpec(height, width, digits, levels))
         if spec.words and not inputs:  # s, the map of a caption, has 16 channels

@@ -39,7 +39,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
     if spec.height % section.factor or spec.width % section.factor:
         factor = f"config.tokenizer.factor={section.factor}"
         raise InputError(f"{factor} must divide {spec.height} and {spec.width}: set config.data.resize and height.")
-    network = Tokenizer(spec.levels, spec.channels, **vars(section))
+    fields = {name.removeprefix("digit_"): value for name, value in vars(section).items()}
+    network = Tokenizer(spec.levels, spec.channels, **fields)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         levels = (apply_jitted(network, params, batch["image"]) + 1) * ((spec.levels - 1) / 2)

@@ -12,7 +12,6 @@ from pixelcnn_jax.cli import options
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.zoo.pretrained import find_model, read_content
 
-RESULT = {"data", "images", "bits_per_dim"}  # of a score that the page shows
 PAGE = Path(__file__).with_name("hub_page.md")  # read as a format string
 
 
@@ -30,19 +29,19 @@ def export(name: str, folder: Path, as_json: bool) -> None:
     content, card = read_content(weights, facts)
     of_file = weights.parent if weights.stem == "model" else weights.with_suffix("")
     title = Path(name.partition("@")[0]) if name.startswith("hf://") else of_file
-    card = {"parameters": sum(x.size for x in safetensors.numpy.load(content).values()), **card}
+    card["parameters"] = card.get("parameters") or sum(x.size for x in safetensors.numpy.load(content).values())
     page = model_page(title.absolute().name, card)
     folder.mkdir(exist_ok=True)
     atomic_write(folder / "model.safetensors", content)
     shutil.copyfile(facts, folder / "config.json")
     atomic_write(folder / "README.md", page)
-    read_content(folder / "model.safetensors", folder / "config.json")  # they may have been saved again meanwhile
     options.report({"model": name, "output": str(folder)}, f"{folder}: {name} for the Hub", as_json=as_json)
 
 
 def model_page(name: str, card: dict[str, Any]) -> str:
     """Builds a model's README.md for the Hub."""
-    scores = {split: score for split, score in card.get("scores", {}).items() if RESULT <= score.keys()}
+    kept = {"data", "images", "bits_per_dim"}
+    scores = {split: score for split, score in card.get("scores", {}).items() if kept <= score.keys()}
     results = [
         {
             "task": {"type": "unconditional-image-generation"},

@@ -99,7 +99,7 @@ class Container:
 
     @property
     def rows(self) -> int:
-        """Rows of pixels of all groups."""
+        """Number of rows of pixels that are coded in all: the sum of the heights of all groups."""
         return self.groups // self.grid[0] * self.shape[1]
 
     def images_of(self, group: int) -> int:

@@ -9,7 +9,8 @@ from types import FrameType
 def end_in_one_line(message: str) -> None:
     """Lets SIGINT and SIGTERM end this process in one line, with exit status 128 plus the signal.
 
-    A command calls it before its slow imports, so that they end in one line too.
+    A command calls it before its slow imports, so that they end in one line too. It also replaces a standard output or
+    error that the shell has closed.
 
     Args:
       message: The line, without its newline.

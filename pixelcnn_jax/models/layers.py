@@ -1,10 +1,10 @@
 """The layers of the Gated PixelCNN as functions of arrays, without Flax.
 
 The network has a vertical and a horizontal stack, and each layer has a part in both. The vertical stack reads the rows
-above a pixel. The horizontal stack reads the pixels to the left in the row, and the result of the vertical stack. The
-docstrings refer to figures and equations of the paper, 1606.05328. This drawing of a layer follows its figure 2; the
-words on the lines (``vertical``, ``crossing``, ``left``, ``pixel``, ``out``) are kernels, which are described below
-it::
+above a pixel. The horizontal stack reads the pixels to the left in the row, the earlier colours of the pixel itself,
+and the result of the vertical stack. The docstrings refer to figures and equations of the paper, 1606.05328. This
+drawing of a layer follows its figure 2; the words on the lines (``vertical``, ``crossing``, ``left``, ``pixel``,
+``out``) are kernels, which are described below it::
 
     vertical input --> vertical + bias --+--> + condition --> gate --------------> vertical input of the next layer
                                          |
@@ -15,9 +15,9 @@ it::
            +---------------------------------------------------------------------------+
                                   residual connection, not in the first layer
 
-The argument of a gate is called the *pre-activation*. It has two halves, f and g, and the *gate* computes
-tanh(f) * sigmoid(g). The condition is a vector h, a map s, or both; in the drawing, ``condition`` stands for what it
-adds to the pre-activation. The parameters of a layer are a dict, ``layer``:
+The argument of a gate, and what is known of this sum so far, is called the *pre-activation*. It has two halves, f and
+g, and the *gate* computes tanh(f) * sigmoid(g). The condition is a vector h, a map s, or both; in the drawing,
+``condition`` stands for what it adds to the pre-activation. The parameters of a layer are a dict, ``layer``:
 
 - ``layer["vertical"]`` is a convolution over each row of its input and the rows above it. (The input of the first layer
   is shifted down, so that the current row of the image is never read; see below.)
@@ -49,10 +49,11 @@ To call or change these functions, you also need to know:
 
 - The functions take masked parameters. ``GatedPixelCNN.parameter_shapes`` declares ``left`` and ``pixel`` as one
   kernel; ``models.colours.mask_params`` cuts it in two, and masks ``pixel`` and ``out``. For the masks, the features
-  are divided into groups, one for each colour. Within its own pixel, a group may depend only on the colours that come
-  before its colour. In the first layer, it reads these colours from the image. In the other layers, it reads the
-  features of the same group and of the earlier groups from the layer before. To read the same group is safe, because in
-  the layer before, too, the features of this group depend only on earlier colours.
+  are divided into groups, one for each colour. The features of a group at a pixel may depend on all earlier pixels, but
+  on this pixel itself only through the colours that come before the colour of the group. In the first layer, a group
+  reads these colours from the image. In the other layers, it reads the features of the same group and of the earlier
+  groups from the layer before. To read the same group is safe, because in the layer before, too, the features of this
+  group depend only on earlier colours.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1
@@ -274,7 +275,7 @@ def dropouts(key: Key[Array, ""] | None, rate: float) -> tuple[Dropout, Dropout]
 
 def condition_terms(
     layer: Params, stack: str, condition: Condition, *, precision: jax.lax.Precision | None = None
-) -> Float[Array, "#batch #height #width *features"] | float:
+) -> Float[Array, "#batch #height #width *gates"] | float:
     """Computes what a condition adds to the pre-activations of one stack: V h (equation 4) and V s (equation 5).
 
     Args:
@@ -362,9 +363,9 @@ def horizontal_layer(
     were computed by earlier calls. What they contribute must therefore be in the arguments:
 
     - ``out`` must include what their gated units add to the 1x1 convolution ``layer["out"]``.
-    - ``pre_activation`` must include the products of ``pixel`` with what these groups feed into it, their features in
-      the layer before. In the first layer, leave these products out: there, x contains all earlier colours, and this
-      call computes the products.
+    - ``pre_activation`` must include the products of the kernel ``pixel`` with the features that the layer before
+      computed for the earlier colours. In the first layer, leave these products out: there, x contains all earlier
+      colours, and this call computes the products.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, it

@@ -49,7 +49,7 @@ class Tokenizer(nn.Module):
       channels: Number of channels of a pixel.
       factor: Height and width of the square of pixels that a code stands for.
       digits: Number of digits of a code, the channels of a map of codes.
-      digit_values: Number of values of a digit, the levels of a map of codes.
+      values: Number of values of a digit, the levels of a map of codes.
       features: Number of channels of the layers.
       blocks: Number of residual blocks of the encoder, and of the decoder.
     """
@@ -58,7 +58,7 @@ class Tokenizer(nn.Module):
     channels: int = 3
     factor: int = 4
     digits: int = 3
-    digit_values: int = 8
+    values: int = 8
     features: int = 96
     blocks: int = 3
 
@@ -88,7 +88,7 @@ class Tokenizer(nn.Module):
           images: Images as in a call.
 
         Returns:
-          Integers 0 to ``digit_values - 1`` of shape [batch, height / factor, width / factor, digits].
+          Integers 0 to ``values - 1`` of shape [batch, height / factor, width / factor, digits].
         """
         return jnp.round(self._unrounded(images)).astype(jnp.int32)
 
@@ -96,7 +96,7 @@ class Tokenizer(nn.Module):
         """Computes the images that codes stand for.
 
         Args:
-          codes: Integers 0 to ``digit_values - 1`` of shape [batch, rows, columns, digits].
+          codes: Integers 0 to ``values - 1`` of shape [batch, rows, columns, digits].
 
         Returns:
           Integers 0 to ``levels - 1`` of shape [batch, factor * rows, factor * columns, channels].
@@ -109,10 +109,10 @@ class Tokenizer(nn.Module):
         x = self.encoder(squares(intensities(images, self.levels), self.factor))
         # If x is normally distributed, this sigmoid of it is about uniformly distributed, so that all values of a digit
         # are in use. A tanh prefers the ends.
-        return jax.nn.sigmoid(1.6 * x) * (self.digit_values - 1)
+        return jax.nn.sigmoid(1.6 * x) * (self.values - 1)
 
     def _reconstructed(self, digits: Maps) -> Float[Array, "batch height width channels"]:
-        return join_squares(self.decoder(digits * (2 / (self.digit_values - 1)) - 1), self.factor)
+        return join_squares(self.decoder(digits * (2 / (self.values - 1)) - 1), self.factor)
 
 
 def squares(x: Shaped[Array, "batch height width channels"], size: int) -> Shaped[Array, "batch rows columns numbers"]:

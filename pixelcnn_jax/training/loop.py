@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -89,6 +89,8 @@ class Loop:
           Interrupted: stopped by a signal; the state is saved.
         """
         settings = self.config.train
+        # Of the output, as at Ctrl-C after `| tee`. Of several processes, the others would not save then.
+        losses = (BrokenPipeError,) if self.workdir and jax.process_count() == 1 else ()
         with closing(self.metrics), self.bar, stop_requests(settings.seconds, listens=self.workdir is not None) as stop:
             try:
                 self.make_up(stop)
@@ -106,7 +108,7 @@ class Loop:
                         raise StopNow
                 with stop.may_raise():  # last chance to stop before scoring
                     self.report(self.metrics)
-            except StopNow:
+            except (StopNow, *losses):
                 step = int(self.state.step)
                 if step > self.saved:  # saving a step again would first remove it
                     self.save(step)
@@ -146,8 +148,7 @@ class Loop:
         shown |= {"skipped": str(skipped)} if skipped else {}
         self.bar.set_postfix(shown)
         if self.bar.disable and self.shows:  # the output is a file
-            with suppress(BrokenPipeError):  # whatever read it may have ended by the same Ctrl-C
-                print(f"step {step}:", *(f"{x} {name}" for name, x in shown.items()), flush=True)
+            print(f"step {step}:", *(f"{x} {name}" for name, x in shown.items()), flush=True)
 
     def validate(self, step: int, stop: StopRequest) -> None:
         """Scores the validation split, keeps the best parameters, and draws samples."""
@@ -163,9 +164,8 @@ class Loop:
             self.report(self.metrics)
             if self.shows:
                 line = f"step {step}: validation {loss:.4f} {display_name(measure)}, best {self.best.loss:.4f}"
-                with suppress(BrokenPipeError):
-                    self.bar.write(line)
-                    sys.stdout.flush()
+                self.bar.write(line)
+                sys.stdout.flush()
 
     def record(self, step: int, **scalars: int | float) -> None:
         seconds = self.earlier + time.monotonic() - self.began

@@ -119,6 +119,5 @@ def test_a_sentence_is_what_the_samples_are_given(pixelcnn, caption_model, tmp_p
     pixelcnn("sample", caption_model, "Red circle.", "-o", tmp_path / "g.png", "--count", 4)
     model, variables, card = load_pretrained(caption_model)
     assert card["image_spec"].words == model.conditioner.words
-    h = np.array([[3, 2]] * 4, np.int32)
-    images = sample(model, variables, jax.random.key(0), shape=(4, 4, 4), h=h)
+    images = sample(model, variables, jax.random.key(0), shape=(4, 4, 4), h=np.array([[3, 2]] * 4, np.int32))
     assert_shows(tmp_path / "g.png", images, 2, levels=3)

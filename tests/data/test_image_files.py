@@ -199,8 +199,7 @@ def test_a_missing_library_is_named(tmp_path, monkeypatch):
 
 
 def test_pictures_of_counts_are_scaled(capsys):
-    images = np.arange(10_000).reshape(1, 1, 100, 100, 1)
-    picture = grid(images, levels=2**16)[1:-1, 1:-1]
+    picture = grid(np.arange(10_000).reshape(1, 1, 100, 100, 1), levels=2**16)[1:-1, 1:-1]
     assert (picture.min(), picture.max(), picture[50, 50]) == (0, 255, 128)
     assert "100 to 9899, percentiles (1, 99)" in capsys.readouterr().err
 

@@ -29,7 +29,7 @@ SHORT = [f"--config.train.{x}" for x in ("steps=20", "eval_every=10", "score_tra
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    model = Tokenizer(levels=9, channels=2, factor=4, digits=2, digit_values=4, features=8, blocks=2)
+    model = Tokenizer(levels=9, channels=2, factor=4, digits=2, values=4, features=8, blocks=2)
     images = jax.random.randint(jax.random.key(0), (3, 24, 32, 2), 0, 9)
     return partial(model.apply, model.init(jax.random.key(1), images)), images
 
@@ -54,10 +54,11 @@ def test_a_code_is_its_digits_and_stands_for_a_square(tokenizer):
     np.testing.assert_array_equal(apply(codes, method="decode"), jnp.round(expected))
 
 
-def test_a_coarse_tokenizer_has_larger_squares(workdirs, tmp_path):
-    both = dict.fromkeys(("settings.tokenizer", "settings.coarse_tokenizer"), str(workdirs("tokenizer")))
-    with pytest.raises(InputError, match="coarse_tokenizer must have a larger factor"):
-        tiny_run("codes", tmp_path, both)
+def test_a_coarse_tokenizer_has_larger_squares(two_levels, workdirs, tmp_path):
+    coarse = str(two_levels[0].parent / "coarse")
+    exchanged = {"settings.tokenizer": coarse, "settings.coarse_tokenizer": str(workdirs("tokenizer"))}
+    with pytest.raises(InputError, match="a smaller factor than the other: exchange"):
+        tiny_run("codes", tmp_path, exchanged)
 
 
 def test_a_gradient_passes_the_rounding(tokenizer):

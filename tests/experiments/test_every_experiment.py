@@ -46,8 +46,7 @@ def test_its_loss_is_finite_and_per_image(run):
 
 def test_its_picture_is_a_grid_of_images(run):
     config, recipe, splits, experiment, _, params, _, _ = run
-    source = recipe.picture_source(config, splits)
-    images = np.asarray(experiment.sample(params, jax.random.key(1), source))
+    images = np.asarray(experiment.sample(params, jax.random.key(1), recipe.picture_source(config, splits)))
     assert images.shape[1:] == (4, *splits.spec.shape)
     assert images.dtype == np.int32
     assert images.min() >= 0
