@@ -15,9 +15,10 @@ drawing of a layer follows its figure 2; the words on the lines (``vertical``, `
            +---------------------------------------------------------------------------+
                                   residual connection, not in the first layer
 
-The argument of a gate, and what is known of this sum so far, is called the *pre-activation*. It has two halves, f and
-g, and the *gate* computes tanh(f) * sigmoid(g). The condition is a vector h, a map s, or both; in the drawing,
-``condition`` stands for what it adds to the pre-activation. The parameters of a layer are a dict, ``layer``:
+The argument of a gate is a sum of convolutions, bias and condition. It is called the *pre-activation*, and so is a part
+of this sum, before all terms have been added. It has two halves, f and g, and the *gate* computes tanh(f) * sigmoid(g).
+The condition is a vector h, a map s, or both; in the drawing, ``condition`` stands for what it adds to the
+pre-activation. The parameters of a layer are a dict, ``layer``:
 
 - ``layer["vertical"]`` is a convolution over each row of its input and the rows above it. (The input of the first layer
   is shifted down, so that the current row of the image is never read; see below.)
@@ -364,8 +365,8 @@ def horizontal_layer(
 
     - ``out`` must include what their gated units add to the 1x1 convolution ``layer["out"]``.
     - ``pre_activation`` must include the products of the kernel ``pixel`` with the features that the layer before
-      computed for the earlier colours. In the first layer, leave these products out: there, x contains all earlier
-      colours, and this call computes the products.
+      computed for the earlier colours. The first layer is an exception: there, x contains all earlier colours of the
+      image, so this call computes all products of ``pixel`` itself, and ``pre_activation`` must not include any.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, it
