@@ -15,10 +15,10 @@ drawing of a layer follows its figure 2; the words on the lines (``vertical``, `
            +---------------------------------------------------------------------------+
                                   residual connection, not in the first layer
 
-The argument of a gate is a sum of convolutions, bias and condition. It is called the *pre-activation*, and so is a part
-of this sum, before all terms have been added. It has two halves, f and g, and the *gate* computes tanh(f) * sigmoid(g).
-The condition is a vector h, a map s, or both; in the drawing, ``condition`` stands for what it adds to the
-pre-activation. The parameters of a layer are a dict, ``layer``:
+The argument of a gate is a sum of convolutions, bias and condition. It is called the *pre-activation*, even while some
+of its terms are still missing. It has two halves, f and g, and the *gate* computes tanh(f) * sigmoid(g). The condition
+is a vector h, a map s, or both; in the drawing, ``condition`` stands for what it adds to the pre-activation. The
+parameters of a layer are a dict, ``layer``:
 
 - ``layer["vertical"]`` is a convolution over each row of its input and the rows above it. (The input of the first layer
   is shifted down, so that the current row of the image is never read; see below.)

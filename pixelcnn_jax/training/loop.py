@@ -86,11 +86,11 @@ class Loop:
 
         Raises:
           InputError: loss or gradient is no longer finite.
-          Interrupted: stopped by a signal; the state is saved.
+          Interrupted: stopped by a signal, or because the reader of the output has ended; the state is saved.
         """
         settings = self.config.train
-        # Of the output, as at Ctrl-C after `| tee`. Of several processes, the others would not save then.
-        losses = (BrokenPipeError,) if self.workdir and jax.process_count() == 1 else ()
+        # As at Ctrl-C after `| tee`. Of several processes, the others would not save then.
+        ends_of_output = (BrokenPipeError,) if self.workdir and jax.process_count() == 1 else ()
         with closing(self.metrics), self.bar, stop_requests(settings.seconds, listens=self.workdir is not None) as stop:
             try:
                 self.make_up(stop)
@@ -108,7 +108,7 @@ class Loop:
                         raise StopNow
                 with stop.may_raise():  # last chance to stop before scoring
                     self.report(self.metrics)
-            except (StopNow, *losses):
+            except (StopNow, *ends_of_output):
                 step = int(self.state.step)
                 if step > self.saved:  # saving a step again would first remove it
                     self.save(step)

@@ -54,7 +54,7 @@ def test_a_code_is_its_digits_and_stands_for_a_square(tokenizer):
     np.testing.assert_array_equal(apply(codes, method="decode"), jnp.round(expected))
 
 
-def test_a_coarse_tokenizer_has_larger_squares(two_levels, workdirs, tmp_path):
+def test_a_coarse_tokenizer_has_no_smaller_squares(two_levels, workdirs, tmp_path):
     coarse = str(two_levels[0].parent / "coarse")
     exchanged = {"settings.tokenizer": coarse, "settings.coarse_tokenizer": str(workdirs("tokenizer"))}
     with pytest.raises(InputError, match="a smaller factor than the other: exchange"):

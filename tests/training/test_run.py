@@ -197,8 +197,7 @@ def test_a_network_of_ones_own_is_trained_resumed_scored_and_reported_by_its_nam
     result = run(tmp_path, recipe=Recipe(make_experiment), train__steps=4)
     assert "damaged" not in capsys.readouterr().err
     assert np.isfinite(result["scores"]["test"]["nats"])
-    described = {"class": "OwnNetwork", "levels": 17, "channels": 1, "width": 5}
-    assert read_card(tmp_path)["networks"] == described
+    assert read_card(tmp_path)["networks"] == {"class": "OwnNetwork", "levels": 17, "channels": 1, "width": 5}
     assert "width 5)<" in html.unescape((tmp_path / "report.html").read_text())
     assert (load_pretrained(tmp_path, model=OwnNetwork(17, 1)).variables["constants"]["divisor"] == 17).all()
     loaded = f'load_pretrained("{tmp_path}", model=OwnNetwork(levels=17, channels=1, width=5))'
