@@ -58,8 +58,8 @@ def information(
     Args:
       model: A model of the noisy images, trained on other images than those given here.
       variables: Its variables, as from ``fit`` or ``load_pretrained``.
-      images: Measurements, integers 0 to ``model.levels - 1``, of shape [count, height, width, channels]; the last axis
-        may be missing if there is one channel. ``pixelcnn_jax.noise.as_counts`` quantises floats.
+      images: Measurements, integers 0 to ``model.levels - 1``, or bool, of shape [count, height, width, channels]; the
+        last axis may be missing if there is one channel. ``pixelcnn_jax.noise.as_counts`` quantises floats.
       noise: The noise of the measurements: ``Poisson``, ``Gaussian`` or ``BernoulliFlips`` of ``pixelcnn_jax.noise``,
         or an object of your own. It needs the method ``entropy(clean)`` or, if ``clean`` is None, ``estimate(images)``.
         Both return the entropy of each measured sub-pixel in nats.

@@ -101,7 +101,7 @@ class ConditionalModel(nn.Module):
         """Computes the logits of every sub-pixel given all earlier ones, as the network does.
 
         Args:
-          images: Integers 0 to ``levels - 1``, of shape [batch, height, width, channels].
+          images: Integers 0 to ``levels - 1``, or bool, of shape [batch, height, width, channels].
           h: What the conditioner takes, one row per image; None for a ``ConstantCondition``.
           **options: Further arguments of the network, such as ``deterministic``.
 
@@ -163,7 +163,7 @@ def make_null_condition(
 
 
 def _is_split(model: nn.Module) -> bool:
-    """Whether a model is a ``ConditionalModel`` whose call is not overridden: a network and its condition."""
+    """Whether a model can be split into network and condition: a ``ConditionalModel`` whose call is not overridden."""
     return isinstance(model, ConditionalModel) and type(model).__call__ is ConditionalModel.__call__
 
 
