@@ -53,8 +53,8 @@ To call or change these functions, you also need to know:
   are divided into groups, one for each colour. The features of a group at a pixel may depend on all earlier pixels, but
   on this pixel itself only through the colours that come before the colour of the group. In the first layer, a group
   reads these colours from the image. In the other layers, it reads the features of the same group and of the earlier
-  groups from the layer before. To read the same group is safe, because in the layer before, too, the features of this
-  group depend only on earlier colours.
+  groups from the layer before. To read the same group is safe, because in every layer, the features of a group depend
+  on this pixel only through the colours before the colour of the group.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1
@@ -365,8 +365,9 @@ def horizontal_layer(
 
     - ``out`` must include what their gated units add to the 1x1 convolution ``layer["out"]``.
     - ``pre_activation`` must include the products of the kernel ``pixel`` with the features that the layer before
-      computed for the earlier colours. The first layer is an exception: there, x contains all earlier colours of the
-      image, so this call computes all products of ``pixel`` itself, and ``pre_activation`` must not include any.
+      computed for the earlier colours. The first layer is an exception: there, x contains the earlier colours of the
+      pixel, so this call itself computes all products with the kernel ``pixel``, and ``pre_activation`` must not
+      include any of them.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, it
