@@ -24,6 +24,7 @@ def end_in_one_line(message: str) -> None:
             os._exit(128 + number)
         sys.exit(128 + number)
 
-    sys.stdout, sys.stderr = (x or open(os.devnull, "w") for x in (sys.stdout, sys.stderr))  # noqa: SIM115, closed by a shell
+    # A shell may have closed them (``2>&-``).
+    sys.stdout, sys.stderr = (x or open(os.devnull, "w") for x in (sys.stdout, sys.stderr))  # noqa: SIM115
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
