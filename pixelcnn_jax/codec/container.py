@@ -39,7 +39,7 @@ class Container:
       shape: Count, height, width, channels.
       levels: Intensity levels.
       batch_size: Images per group; the groups of the last images may have fewer.
-      lanes: Number of coder states per group, among which its images are divided.
+      lanes: Number of entropy coders (rANS states) of a group; each codes a part of the images.
       tile: Height and width of the tiles, which are coded separately; 0 for whole images.
       extra: The caller's bytes.
       streams: The bytes of each group.

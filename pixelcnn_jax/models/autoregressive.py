@@ -96,7 +96,8 @@ class Network(nn.Module):
         Args:
           images: Integers 0 to ``levels - 1``, or bool, of shape [batch, height, width, channels]; the last axis may be
             missing if there is one channel.
-          h: A vector for each image, floats of shape [batch, condition] (equation 4); only if ``init`` had one.
+          h: A vector for each image, floats of shape [batch, condition] (equation 4 of 1606.05328); only if ``init``
+            had one.
           s: A map for each image, floats of shape [batch, height, width, map_features] (equation 5); only if ``init``
             had one.
           deterministic: False applies dropout, with the PRNG key ``rngs={"dropout": key}``.

@@ -56,7 +56,7 @@ class ConstantCondition(nn.Module):
 
 
 class ConditionalModel(nn.Module):
-    """A model of p(x | h): a conditioner computes from h what the network reads, usually a map s (equation 5).
+    """A model of p(x | h): a conditioner computes from h what the network reads, usually a map s.
 
     Use it for conditions that a network cannot read itself, such as sentences or sets of images. It is a Linen module.
     It is called, sampled and trained as a network is, but without s, and with the h that its conditioner takes.
