@@ -15,10 +15,10 @@ drawing of a layer follows its figure 2; the words on the lines (``vertical``, `
            +---------------------------------------------------------------------------+
                                   residual connection, not in the first layer
 
-The argument of a gate is a sum of convolutions, bias and condition. It is called the *pre-activation*, even while some
-of its terms are still missing. It has two halves, f and g, and the *gate* computes tanh(f) * sigmoid(g). The condition
-is a vector h, a map s, or both; in the drawing, ``condition`` stands for what it adds to the pre-activation. The
-parameters of a layer are a dict, ``layer``:
+The argument of a gate is a sum of convolutions, bias and condition. It is called the *pre-activation*. Several
+functions add its terms, one after the other, and the sum is called pre-activation at each stage. It has two halves, f
+and g, and the *gate* computes tanh(f) * sigmoid(g). The condition is a vector h, a map s, or both; in the drawing,
+``condition`` stands for what it adds to the pre-activation. The parameters of a layer are a dict, ``layer``:
 
 - ``layer["vertical"]`` is a convolution over each row of its input and the rows above it. (The input of the first layer
   is shifted down, so that the current row of the image is never read; see below.)
@@ -53,8 +53,8 @@ To call or change these functions, you also need to know:
   are divided into groups, one for each colour. Each group may depend on all earlier pixels. Of the current pixel, it
   may depend only on the colours before its own: with RGB, the group of green may depend on red, but not on green or
   blue. In the first layer, a group reads these colours from the image. In the other layers, it reads the features of
-  the same group and of the earlier groups from the layer before. To read the same group is safe, because its features
-  in the layer before depend only on the same earlier colours.
+  the same group and of the earlier groups from the layer before. To read the same group is safe: in the layer before,
+  the features of green, for example, depend on red alone of this pixel.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1
@@ -364,10 +364,10 @@ def horizontal_layer(
     were computed by earlier calls. What they contribute must therefore be in the arguments:
 
     - ``out`` must include what their gated units add to the 1x1 convolution ``layer["out"]``.
-    - ``pre_activation`` must include the products of the kernel ``pixel`` with the features that the layer before
-      computed for the earlier colours. The first layer is an exception: there, x contains the earlier colours of the
-      pixel, so this call itself computes all products with the kernel ``pixel``, and ``pre_activation`` must not
-      include any of them.
+    - In all layers but the first, x has only the features of the current colour. ``pre_activation`` must therefore
+      include the products of the kernel ``pixel`` with the features of the earlier colours. In the first layer, x is
+      the image and has the earlier colours in it, so this call computes all products with the kernel ``pixel``, and
+      ``pre_activation`` must include none of them.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, it
