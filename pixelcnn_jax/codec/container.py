@@ -4,10 +4,10 @@
 
 The sizes are count, height, width and channels of the images, and ``levels``, ``batch_size``, ``lanes``, ``tile`` and
 the length of ``extra``, which holds bytes of the caller. Numbers are little-endian, and the lengths of groups are
-varints. A group, here, is the part of a file that is decoded alone. It holds at most ``batch_size`` images or, with
-tiles, one tile of each of these images. (For users, a group is these images with all their tiles.) Each stream, the
-bytes of a group, is padded to at least one byte per ``SUBPIXELS_PER_BYTE`` sub-pixels, so a short file cannot claim to
-hold a large number of them.
+varints. A group, here, is the part of a file that is decoded alone: at most ``batch_size`` images or, with tiles, the
+tiles at one place in these images. (The argument ``group`` of ``decompress`` counts differently: there, a group is
+these images with all their tiles.) Each stream, the bytes of a group, is padded to at least one byte per
+``SUBPIXELS_PER_BYTE`` sub-pixels, so a short file cannot claim to hold a large number of them.
 """
 
 import hashlib
@@ -44,9 +44,9 @@ class Container:
       extra: The caller's bytes.
       streams: The bytes of each group.
       first: Index of the tile, if this container was made by ``only`` for one tile.
-      columns_of_all: If this container is a part that the method ``only`` selected, the width ``columns`` of the
-        complete container; otherwise 0. The decoder is compiled for this width, so the program of the complete
-        container also decodes its parts.
+      columns_of_all: The property ``columns`` of the complete container, if the method ``only`` selected this one from
+        it; otherwise 0. The decoder is compiled for this width, so the program of the complete container also decodes
+        its parts.
     """
 
     model: bytes

@@ -336,7 +336,7 @@ def condition_shapes(condition: Condition, outputs: tuple[int, ...], *stacks: st
 def as_dtypes(model: Network, params: Params, features: DTypeLike) -> Params:
     """Casts kernels to the dtype of matrix products, and biases to ``features``, the dtype of the features.
 
-    The bias of the logits is only ever cast to a wider type.
+    The bias of the logits is never cast to a narrower type, because logits must be float32 at least.
     """
 
     declared = declarations(model)

@@ -151,7 +151,7 @@ class GatedPixelCNN(Network):
 
     @property
     def attentions(self) -> range:
-        """Indices of the layers after which there is an attention. Layer 0 is the first one, and the last has none."""
+        """Numbers of the layers after which there is an attention, counted from 1; there is none after the last layer."""
         return range(self.attention, self.layers, self.attention) if self.attention else range(0)
 
     @property
@@ -175,7 +175,7 @@ def layer_shapes(inputs: int, rows: int, columns: int, gates: tuple[int, int], *
 
 
 def merge_gates(layer: Params) -> Params:
-    """Merges each gate pair and its features into one axis: faster on accelerators."""
+    """Merges the axes of the gate pair and of the features into one axis, which is faster on accelerators."""
     kernel = layer["crossing"]["kernel"]
     pairs = {name: part for name, part in layer.items() if name not in ("crossing", "out")}
     return jax.tree.map(lambda x: x.reshape(*x.shape[:-2], -1), pairs) | {

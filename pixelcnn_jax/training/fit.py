@@ -93,12 +93,12 @@ def fit(
     score. On one machine, identical calls with the same number of devices and CPU cores give bit-identical results.
 
     Args:
-      model: None chooses a ``GatedPixelCNN`` with ``layers=8`` and ``features=32``. It predicts a softmax for up to 32
-        levels, and for more levels a mixture of 8 logistics with point masses. Its dropout is 0.2 if training takes
-        more than ten epochs, and otherwise 0. To choose the size yourself, pass a
-        ``pixelcnn_jax.zoo.registry.ModelConfig``. It has the attributes of a network except levels and channels, which
-        follow from the images. Or pass a network of this package, a ``ConditionalModel``, or any Linen module that maps
-        images to logits and has the fields ``levels`` and ``channels``.
+      model: None chooses a ``GatedPixelCNN`` with ``layers=8`` and ``features=32`` (more if the images have more than
+        32 channels). It predicts a softmax for up to 32 levels, and for more levels a mixture of 8 logistics with point
+        masses. Its dropout is 0.2 if training takes more than ten epochs, and otherwise 0. To choose the size yourself,
+        pass a ``pixelcnn_jax.zoo.registry.ModelConfig``. It has the attributes of a network except levels and channels,
+        which follow from the images. Or pass a network of this package, a ``ConditionalModel``, or any Linen module
+        that maps images to logits and has the fields ``levels`` and ``channels``.
       images: Integers 0 to ``levels - 1``, or bool, of shape [count, height, width, channels] or, for one channel,
         [count, height, width].
       h: The condition, one row per image: vectors [count, condition] of any dtype, or class labels [count], integers or

@@ -230,7 +230,7 @@ def as_vectors(model: Network, variables: Variables, h: Any) -> Any:
     """Converts class labels [batch] to one-hot vectors; keeps any other h.
 
     Raises:
-      InputError: a label is out of range; traced ones give NaN.
+      InputError: If a label is out of range. If the labels are traced, one out of range gives a vector of NaN instead.
     """
     sizes = condition_sizes(model, params_of(variables))
     if h is None or "h" not in sizes or h.ndim != 1 or not jnp.issubdtype(h.dtype, jnp.integer):
