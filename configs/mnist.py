@@ -1,6 +1,7 @@
 """MNIST with 256 levels, by 8 layers of 48 features; two trainings, the second a warm start.
 
-Paper row: none. UvA tutorial's gated PixelCNN (852,160 parameters, 150 epochs): 0.820 bits/dim (JAX), 0.808 (PyTorch).
+Paper row: none. The gated PixelCNN of the University of Amsterdam tutorial (852,160 parameters, 150 epochs) has 0.820
+bits/dim (JAX) and 0.808 (PyTorch).
 Commands, in order:
   python -m experiments.train --config=configs/mnist.py:1 --workdir=runs/mnist_1
   python -m experiments.train --config=configs/mnist.py:2 --workdir=runs/mnist_2
@@ -21,8 +22,8 @@ def get_config(step: str = "1") -> ConfigDict:
     config.optimizer.update(name="muon", learning_rate=7e-3, weight_decay=0.1)
     config.train.update(batch_size=16, microbatch_size=2, steps=10_000, eval_batch_size=128, eval_every=1_000)
     config.train.published = (
-        ("UvA tutorial 12 (JAX)", "test", "bits/dim", 0.820),
-        ("UvA tutorial 12 (PyTorch)", "test", "bits/dim", 0.808),
+        ("University of Amsterdam tutorial (JAX)", "test", "bits/dim", 0.820),
+        ("University of Amsterdam tutorial (PyTorch)", "test", "bits/dim", 0.808),
     )
     if step_number(step, 2) == 2:
         config.model.update(head_features=128, dtype="bfloat16")

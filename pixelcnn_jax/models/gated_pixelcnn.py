@@ -151,7 +151,7 @@ class GatedPixelCNN(Network):
 
     @property
     def attentions(self) -> range:
-        """Numbers of the layers after which there is an attention, counted from 1; there is none after the last layer."""
+        """Numbers of the layers after which there is an attention, counted from 1; the last layer is never one."""
         return range(self.attention, self.layers, self.attention) if self.attention else range(0)
 
     @property

@@ -1,10 +1,11 @@
 """The layers of the Gated PixelCNN as functions of arrays, without Flax.
 
 The network has a vertical and a horizontal stack, and each layer has a part in both. The vertical stack reads the rows
-above a pixel. The horizontal stack reads the pixels to the left in the row, the earlier colours of the pixel itself,
-and the result of the vertical stack. The docstrings refer to figures and equations of the paper, 1606.05328. This
-drawing of a layer follows its figure 2; the words on the lines (``vertical``, ``crossing``, ``left``, ``pixel``,
-``out``) are kernels, which are described below it::
+above a pixel. The horizontal stack reads the result of the vertical stack, the pixels to the left in the row, and a
+part of the pixel itself: the channels of a pixel, its *colours*, are predicted one after the other, and each may depend
+on the earlier ones. The docstrings refer to figures and equations of the paper, 1606.05328. This drawing of a layer
+follows its figure 2; the words on the lines (``vertical``, ``crossing``, ``left``, ``pixel``, ``out``) are kernels,
+which are described below it::
 
     vertical input --> vertical + bias --+--> + condition --> gate --------------> vertical input of the next layer
                                          |
@@ -24,8 +25,7 @@ and g, and the *gate* computes tanh(f) * sigmoid(g). The condition is a vector h
   is shifted down, so that the current row of the image is never read; see below.)
 - ``layer["crossing"]`` is a 1x1 convolution from the vertical to the horizontal stack.
 - ``layer["horizontal"]`` has two kernels. ``left`` reads the pixels to the left, and ``pixel`` reads the pixel itself.
-  The channels of a pixel, its *colours*, are predicted one after the other. ``pixel`` is therefore masked, so that only
-  the earlier colours of the pixel have an effect.
+  ``pixel`` is masked, so that only the earlier colours of the pixel have an effect.
 - ``layer["out"]`` is a 1x1 convolution of the gated units.
 
 Training and sampling share the functions that compute a layer. For whole images, as in training, ``vertical_layer``
@@ -53,8 +53,8 @@ To call or change these functions, you also need to know:
   are divided into groups, one for each colour. Each group may depend on all earlier pixels. Of the current pixel, it
   may depend only on the colours before its own: with RGB, the group of green may depend on red, but not on green or
   blue. In the first layer, a group reads these colours from the image. In the other layers, it reads the features of
-  the same group and of the earlier groups from the layer before. To read the same group is safe: in the layer before,
-  the features of green, for example, depend on red alone of this pixel.
+  the same group and of the earlier groups from the layer before. To read the same group is safe. For example, the green
+  features of the layer before depend on the earlier pixels and, of the current pixel, only on red.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1
@@ -363,7 +363,8 @@ def horizontal_layer(
     and colour, and computes only the group of features that belongs to this colour. The groups of the earlier colours
     were computed by earlier calls. What they contribute must therefore be in the arguments:
 
-    - ``out`` must include what their gated units add to the 1x1 convolution ``layer["out"]``.
+    - The argument ``out`` is a sum, to which this call adds its part of the 1x1 convolution ``layer["out"]``. It must
+      already include the parts of the earlier colours.
     - In all layers but the first, x has only the features of the current colour. ``pre_activation`` must therefore
       include the products of the kernel ``pixel`` with the features of the earlier colours. In the first layer, x is
       the image and has the earlier colours in it, so this call computes all products with the kernel ``pixel``, and
