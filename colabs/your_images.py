@@ -261,8 +261,9 @@ show(np.concatenate([originals, completed]), rows=4)
 # computers, so `quantise` first turns the network into one that computes in integers. `compress` then makes a string of
 # bytes, from which `decompress` restores the images exactly.
 #
-# To choose the scales of the integers, `quantise` runs the network on typical images; about 500 are enough. The
-# training images are sorted by class, so we take images at equal distances, here every second one, to have all classes.
+# `quantise` must know how large the values inside the network become, so it runs the network on typical images; about
+# 500 are enough. The training images are sorted by class, so we take images at equal distances, here every second one,
+# to have all classes.
 
 # %%
 integer, integers = quantise(model, variables, images[:: max(1, len(images) // 500)])
