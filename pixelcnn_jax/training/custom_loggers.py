@@ -23,10 +23,11 @@ def make_loggers(names: Iterable[str], workdir: Path, config: Mapping[str, Any])
     Raises:
       InputError: for a function that cannot be imported.
     """
-    return [_unless_failed(name, _function(name), workdir, config) for name in names]
+    return [_make(_function(name), unless_failed(name), workdir, config) for name in names]
 
 
-def _unless_failed(name: str, make: Callable[..., Log], workdir: Path, config: Mapping[str, Any]) -> Log:
+def unless_failed(name: str) -> Callable[..., Any]:
+    """Returns ``attempt(work, *inputs)``, which warns of the first error of a logger, then does nothing."""
     failed = False
 
     def attempt(work: Any, *inputs: Any) -> Any:
@@ -37,7 +38,11 @@ def _unless_failed(name: str, make: Callable[..., Log], workdir: Path, config: M
             failed = True
             print(f"Logger {name} failed and is now disabled: {error!r:.300}", file=sys.stderr)
 
-    log = attempt(make, workdir, config)
+    return attempt
+
+
+def _make(make: Callable[..., Log], attempt: Callable[..., Any], *run: Any) -> Log:
+    log = attempt(make, *run)
     return lambda step, scalars, pictures: attempt(log, step, scalars, pictures)
 
 

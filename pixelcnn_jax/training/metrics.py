@@ -19,7 +19,7 @@ import numpy as np
 from pixelcnn_jax.data.image_files import decode
 from pixelcnn_jax.foundation.devices import wait_for_older
 from pixelcnn_jax.foundation.files import atomic_write
-from pixelcnn_jax.training.custom_loggers import Log
+from pixelcnn_jax.training.custom_loggers import Log, unless_failed
 from pixelcnn_jax.training.processes import is_first
 
 Record = dict[str, int | float]
@@ -63,6 +63,7 @@ class Metrics:
         self._workdir = workdir or Path()
         self._file = self._workdir / "metrics.jsonl"
         self._writer: Any = None
+        self._tensorboard = unless_failed("TensorBoard")
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._begun: collections.deque[Future[None]] = collections.deque()
         # Records after the last checkpoint will be written again.
@@ -81,7 +82,7 @@ class Metrics:
             return
         with self._file.open("a") as file:
             file.write(json.dumps(record) + "\n")
-        self.submit(self._write_tensorboard, record)
+        self.submit(self._tensorboard, self._write_tensorboard, record)
         for log in self._loggers:
             self.submit(log, step, scalars, self._pictures(record))
 
@@ -102,10 +103,10 @@ class Metrics:
     def close(self) -> None:
         """Waits for queued work and raises its errors."""
         if self._writes and self._earlier:  # a run that resumed and wrote nothing
-            self._begun.append(self._thread.submit(self._begin_tensorboard))
+            self._begun.append(self._thread.submit(self._tensorboard, self._begin_tensorboard))
         self._thread.shutdown()
         if self._writer is not None:
-            self._writer.close()
+            self._tensorboard(self._writer.close)
         for work in self._begun:
             work.result()
 

@@ -98,14 +98,15 @@ def test_tensorboard_begins_with_the_first_record(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("where", ["close", "next write"])
-def test_what_goes_wrong_in_the_thread_is_not_lost(tmp_path, monkeypatch, where):
-    full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
-    monkeypatch.setattr(Metrics, "_write_tensorboard", full)
+def test_what_goes_wrong_in_the_thread_is_not_lost_but_tensorboard_may_fail(tmp_path, monkeypatch, where, capsys):
+    monkeypatch.setattr(Metrics, "_write_tensorboard", full := Mock(side_effect=OSError(errno.ENOSPC, "No space")))
     metrics = Metrics(tmp_path, resumed_step=0)
     metrics.write(1, loss=2.0)
+    metrics.submit(full)
     metrics._thread.shutdown()
     with pytest.raises(OSError, match="No space"):
         metrics.close() if where == "close" else metrics.write(2, loss=1.0)
+    assert "Logger TensorBoard failed" in capsys.readouterr().err
 
 
 def test_the_curve_is_drawn_after_the_imports_in_the_thread(tmp_path, monkeypatch):
