@@ -65,7 +65,7 @@ from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.data.pictures import as_levels, as_pixels, as_png, grid, save_grid
 
 os.makedirs(WORKDIR, exist_ok=True)
-folder = os.environ["FOLDER"] = os.path.abspath(FOLDER or f"{WORKDIR}/digits")  # $FOLDER in the shell cells
+folder = os.environ["FOLDER"] = os.path.abspath(FOLDER or f"{WORKDIR}/digits")  # read by commands further down
 os.chdir(WORKDIR)
 
 

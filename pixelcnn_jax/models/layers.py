@@ -26,7 +26,7 @@ and g, and the *gate* computes tanh(f) * sigmoid(g). The condition is a vector h
 - ``layer["crossing"]`` is a 1x1 convolution from the vertical to the horizontal stack.
 - ``layer["horizontal"]`` has two kernels. ``left`` reads the pixels to the left, and ``pixel`` reads the pixel itself.
   ``pixel`` is masked, so that only the earlier colours of the pixel have an effect.
-- ``layer["out"]`` is a 1x1 convolution of the gated units.
+- ``layer["out"]`` is a 1x1 convolution of the gated units, masked in the same way.
 
 Training and sampling share the functions that compute a layer. For whole images, as in training, ``vertical_layer``
 computes the upper line of the drawing and ``crossing``. To the result of ``crossing``, it also adds the bias and the
@@ -366,9 +366,9 @@ def horizontal_layer(
     - The argument ``out`` is a sum, to which this call adds its part of the 1x1 convolution ``layer["out"]``. It must
       already include the parts of the earlier colours.
     - In all layers but the first, x has only the features of the current colour. ``pre_activation`` must therefore
-      include the products of the kernel ``pixel`` with the features of the earlier colours. In the first layer, x is
-      the image and has the earlier colours in it, so this call computes all products with the kernel ``pixel``, and
-      ``pre_activation`` must include none of them.
+      include the products of the kernel ``pixel`` with the features of the earlier colours. The first layer differs: x
+      is the image, which has the earlier colours in it. So this call computes their products with the kernel ``pixel``
+      itself, and ``pre_activation`` must not include these products, or they would count twice.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, it
