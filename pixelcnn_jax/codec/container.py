@@ -4,10 +4,11 @@
 
 The sizes are count, height, width and channels of the images, and ``levels``, ``batch_size``, ``lanes``, ``tile`` and
 the length of ``extra``, which holds bytes of the caller. Numbers are little-endian, and the lengths of groups are
-varints. A group, here, is the part of a file that is decoded alone: at most ``batch_size`` images or, with tiles, the
-tiles at one place in these images. (The argument ``group`` of ``decompress`` counts differently: there, a group is
-these images with all their tiles.) Each stream, the bytes of a group, is padded to at least one byte per
-``SUBPIXELS_PER_BYTE`` sub-pixels, so a short file cannot claim to hold a large number of them.
+varints. In this module, a group is what is decoded alone. Without tiles, it has up to ``batch_size`` images. With
+tiles, it has one tile of each of these images, from the same row and column of tiles. (The argument ``group`` of
+``decompress`` counts differently: there, a group is up to ``batch_size`` images with all their tiles.) Each stream, the
+bytes of a group, is padded to at least one byte per ``SUBPIXELS_PER_BYTE`` sub-pixels, so a short file cannot claim to
+hold a large number of them.
 """
 
 import hashlib
@@ -44,9 +45,9 @@ class Container:
       extra: The caller's bytes.
       streams: The bytes of each group.
       first: Index of the tile, if this container was made by ``only`` for one tile.
-      columns_of_all: The property ``columns`` of the complete container, if the method ``only`` selected this one from
-        it; otherwise 0. The decoder is compiled for this width, so the program of the complete container also decodes
-        its parts.
+      columns_of_all: If this container is a part that ``only`` selected, the property ``columns`` of the complete
+        container; otherwise 0. The decoder is compiled for this width, so the program of the complete container also
+        decodes its parts.
     """
 
     model: bytes
@@ -64,7 +65,7 @@ class Container:
         """Selects a part.
 
         Args:
-          group: The images of this group, in the sense of users; None for those of all groups.
+          group: Selects the images of this group, counted as by ``decompress``; None for all images.
           tile: This tile of each image; None for whole images.
         """
         count, *size, channels = self.shape

@@ -25,7 +25,8 @@ DTYPES = ("float32", "bfloat16", "float16", "float64")
 class Network(nn.Module):
     """Base class of the networks: p(x | h, s) as a product of conditionals, one for each sub-pixel in raster order.
 
-    A sub-pixel is one channel of one pixel. Raster order is row by row from the top, and each row from left to right.
+    A sub-pixel is one channel of one pixel. Raster order is row by row from the top, each row from left to right, and
+    each pixel channel by channel.
 
     This is a Linen module: ``model.init(key, images, h, s)`` draws its variables, and ``model.apply(variables, images,
     h, s)`` computes the logits of every sub-pixel given all earlier ones. If the model reads no h or no s, leave it out

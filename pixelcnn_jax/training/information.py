@@ -28,7 +28,7 @@ class Information(NamedTuple):
     Attributes:
       bits: Estimate of I(X; Y), ``entropy - noise_entropy``.
       interval: Lower and upper end of the 95 % interval of ``bits``; infinite for a single image.
-      entropy: Upper bound of H(Y), the mean of -log2 p(y) over the images.
+      entropy: Estimate of H(Y), the mean of -log2 p(y) over the images; on average an upper bound.
       noise_entropy: H(Y | X), the mean entropy of the noise; estimated if there were no noiseless images.
       images: Number of images.
     """
