@@ -367,8 +367,8 @@ def horizontal_layer(
       already include the parts of the earlier colours.
     - In all layers but the first, x has only the features of the current colour. ``pre_activation`` must therefore
       include the products of the kernel ``pixel`` with the features of the earlier colours. The first layer differs: x
-      is the image, which has the earlier colours in it. So this call computes their products with the kernel ``pixel``
-      itself, and ``pre_activation`` must not include these products, or they would count twice.
+      is the image, which has the earlier colours in it. So this call itself computes their products with the kernel
+      ``pixel``. They must not be in ``pre_activation``, or they would count twice.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, it
