@@ -151,8 +151,8 @@ def sampling(name: str, batches: tuple[int, ...], **model: Any) -> list[dict[str
     return rows
 
 
-@click.command(cls=UserCommand, help=__doc__, context_settings={"ignore_unknown_options": True})
-@click.option("--config", "names", multiple=True, default=("cifar10", "imagenet64"), show_default=True)
+@click.command(cls=UserCommand, help=__doc__)
+@click.option("--config", "names", multiple=True, type=click.Choice([*SHAPES]), default=("cifar10", "imagenet64"))
 @click.option("--batch-size", default=256, show_default=True, help="Images of a training step.")
 @click.option("--quick", is_flag=True, help="Two layers of digits: two minutes on a CPU.")
 @click.option("--train-seconds", type=int, help="Train configs/cifar10_full.py for so long at the end.")

@@ -64,7 +64,7 @@ def optimise(model: Any, hamiltonian: Any, *, seed: int, steps: int, samples: in
         driver.run(1, out=None, show_progress=False)
         jax.block_until_ready(state.parameters)
         spent += time.process_time() - began if step > 2 else 0
-        if step % (steps // REPORTS) == 0:
+        if step % max(1, steps // REPORTS) == 0:
             value, error = energy(state, hamiltonian)
             yield {"seed": seed, "steps": step, "cpu_seconds": spent, "energy": value, "error": error}
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from pixelcnn_jax.likelihood import nll
+from pixelcnn_jax.models.checks import check_values
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.inputs import ConditionLike, Images, Variables, apply_jitted
 from pixelcnn_jax.models.tokenizer import Codes, Tokenizer
@@ -49,6 +50,7 @@ class CodeModel(NamedTuple):
         """Computes the codes that each prior models, by its name; without a tokenizer, the images are these codes."""
         if "tokenizer" not in self.networks:
             return {"prior": jnp.asarray(images)}
+        check_values(images, self.networks["tokenizer"].levels)
         return {name: self._run(TOKENIZERS[name], images, "encode") for name in self.priors}
 
     def bits(
@@ -97,12 +99,12 @@ class CodeModel(NamedTuple):
         Returns:
           Integers 0 to ``levels - 1`` of shape [batch, height, width, channels].
         """
-        codes = dict[str, Array]()
+        codes, most = dict[str, Array](), self.networks[TOKENIZERS[self.priors[0]]].factor
         for name, its_key in zip(self.priors, jax.random.split(key), strict=False):
             factor = self.networks[TOKENIZERS[name]].factor
-            rows, columns = (-(-side // factor) for side in shape[1:])
+            rows, columns = (-(-side // most) * (most // factor) for side in shape[1:])  # whole coarse codes
             size = shape[0], rows, columns
-            given = self.condition(name, codes, h)
+            given = self.condition(name, codes, h) | {"observed": observed, "mask": mask}
             if observed is not None and mask is not None:
                 grey = self.networks["tokenizer"].levels // 2
                 known = self._run(TOKENIZERS[name], jnp.where(mask, observed, grey), "encode")

@@ -119,7 +119,7 @@ class BernoulliFlips:
           The entropy in nats.
         """
         p = self.probability
-        return np.full(np.shape(clean), -sum(x * math.log(x) for x in (p, 1 - p) if x))
+        return np.full(np.shape(clean), -sum(x * np.log(x) for x in (p, 1 - p) if x))
 
     estimate = entropy
 

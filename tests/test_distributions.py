@@ -117,8 +117,7 @@ def test_the_gradient_of_a_point_mass_is_a_number(value):
     ("network", "options"), [(GatedPixelCNN, {"linear_prediction": True}), *((one, {}) for one in NETWORKS)]
 )
 def test_proofs(network, options):
-    built = build(network, (3, 3), h=2, s=2, **options)
-    assert_complete(*built)
+    assert_complete(*build(network, (3, 3), h=2, s=2, **options))
     assert_normalised(*build(network, (2, 1), channels=2, levels=3, h=2, **options))
 
 

@@ -1,5 +1,7 @@
 """Likelihoods: the sum of the conditionals, in nats and bits/dim; and what is refused."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 from proofs import random_images, randomised
 
-from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, check_causal, log_prob
+from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, check_causal, log_prob, quantise, sample
 from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition
 
@@ -98,8 +100,11 @@ def test_labels_may_be_constants_of_a_compiled_function_and_traced_ones_that_are
     variables = GREY.init(jax.random.key(0), images, jax.nn.one_hot(labels, 3))
     actual = jax.jit(lambda variables: log_prob(GREY, variables, images, h=labels))(variables)
     np.testing.assert_allclose(actual, log_prob(GREY, variables, images, h=labels), rtol=1e-5)
-    actual = jax.jit(lambda labels: log_prob(GREY, variables, images, h=labels))(np.array([0, 3, -1]))
-    np.testing.assert_array_equal(np.isnan(actual), [False, True, True])
+    for its in ((GREY, variables), quantise(GREY, variables, images, h=labels)):
+        actual = jax.jit(lambda labels, its=its: log_prob(*its, images, h=labels))(np.array([0, 3, -1]))
+        np.testing.assert_array_equal(np.isnan(actual), [False, True, True])
+        draw = partial(sample, *its, jax.random.key(0), shape=(3, 3, 4))
+        np.testing.assert_array_equal((jax.jit(draw)(h=np.array([0, 3, -1])) < 0).all((1, 2, 3)), [False, True, True])
 
 
 def test_a_dtype_need_not_hold_the_number_of_levels_or_classes():

@@ -161,7 +161,7 @@ def load_density(name: str, *, codes: bool = False) -> Density:
         "label": jax.ShapeDtypeStruct((1, density.classes), jnp.float32),
         "examples": jax.ShapeDtypeStruct((1, 1, *spec.shape), jnp.int32),
         "caption": jax.ShapeDtypeStruct((1, 1), jnp.int32),
-    }.get(str(density.part))
+    }.get(density.part or "")
     try:
         if (model.channels, model.levels) != (spec.channels, spec.levels):
             raise ValueError(f"it has {model.channels} channels of {model.levels} levels.")

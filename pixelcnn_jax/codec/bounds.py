@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Num
 
 from pixelcnn_jax.codec import frequencies
-from pixelcnn_jax.codec.tables import LIMIT, input_shift, precision_of
+from pixelcnn_jax.codec.tables import LIMIT, MAX_SHIFT, input_shift, precision_of
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.colours import colour_masks
@@ -27,7 +27,7 @@ def check_bounds(model: Network, variables: Variables) -> None:
     for path, x in jax.tree_util.tree_leaves_with_path(params):
         name = jax.tree_util.keystr(path)
         least = -24 if "condition" in name else 1  # a map may have fractions
-        low, high = (least, 25) if "shifts" in name else (0, 2**23) if "clips" in name else (-LIMIT, LIMIT)
+        low, high = (least, MAX_SHIFT) if "shifts" in name else (0, 2**23) if "clips" in name else (-LIMIT, LIMIT)
         _require((low <= x).all() and (x <= high).all(), f"{name} must be between {low} and {high}")
     wide = frequencies.is_wide(model.levels)
     most = frequencies.MAX_LEVELS if model.mixture else 1 << frequencies.SYMBOL_BITS

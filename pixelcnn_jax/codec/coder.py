@@ -18,7 +18,7 @@ from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.container import Container, padded
 from pixelcnn_jax.codec.frequencies import HighByte, symbol_intervals
 from pixelcnn_jax.codec.integer import IntegerPixelCNN, digest_of_integers
-from pixelcnn_jax.codec.integer_stream import IntegerStream, distribution_of, prepare, products_are_exact
+from pixelcnn_jax.codec.integer_stream import IntegerStream, as_floats, distribution_of, products_are_exact
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.gated_stream import Rows
 from pixelcnn_jax.models.inputs import Condition, Images
@@ -181,7 +181,7 @@ def _intervals_of_strip(
     stream: IntegerStream, params: Params, rows: Rows, images: Images, condition: Condition, places: Positions
 ) -> tuple[tuple[Array, Array], Rows]:
     """Computes starts and frequencies in a strip [groups, images, sub-pixels]."""
-    net = prepare(stream.model, params) | {"inside": places.inside(images.shape[2])}
+    net = as_floats(stream.model, params) | {"inside": places.inside(images.shape[2])}
     outputs, rows = stream.read_rows(net, rows, images, condition)
     distribution = distribution_of(stream.model, net["tables"])
     by_row = (jnp.moveaxis(jnp.asarray(x), 1, 0) for x in (outputs, images))  # all levels of all rows are much memory

@@ -45,9 +45,8 @@ class Container:
       extra: The caller's bytes.
       streams: The bytes of each group.
       first: Index of the tile, if this container was made by ``only`` for one tile.
-      columns_of_all: If this container is a part that ``only`` selected, the property ``columns`` of the complete
-        container; otherwise 0. The decoder is compiled for this width, so the program of the complete container also
-        decodes its parts.
+      columns_of_all: In a container that ``only`` selected, the property ``columns`` of the complete container;
+        otherwise 0. As the decoder is compiled for this width, the same program decodes the part.
     """
 
     model: bytes

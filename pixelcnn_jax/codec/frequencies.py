@@ -278,8 +278,8 @@ def symbol_intervals(
     distribution: Distribution, numbers: Any, values: Values
 ) -> tuple[UInt32[Array, "*subpixels symbols"], UInt32[Array, "*subpixels symbols"]]:
     """Computes the lower bound and frequency of every symbol of a value."""
+    values = jnp.asarray(values).astype(jnp.int32)
     if isinstance(distribution, HighByte):
-        values = jnp.asarray(values).astype(jnp.int32)
         low = distribution.low_byte(numbers, values >> 8)
         parts = [interval(distribution, numbers, values >> 8), interval(*low, values & 255)]
     else:
@@ -288,9 +288,8 @@ def symbol_intervals(
     return starts, frequencies
 
 
-def interval(distribution: Distribution, numbers: Any, values: Values) -> tuple[Frequencies, Frequencies]:
+def interval(distribution: Distribution, numbers: Any, values: Array) -> tuple[Frequencies, Frequencies]:
     """Computes a value's lower bound and frequency."""
-    values = jnp.asarray(values).astype(jnp.int32)
     start = distribution.bound(numbers, values)
     return start, distribution.bound(numbers, values + 1) - start
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from pixelcnn_jax.codec import frequencies
 from pixelcnn_jax.codec.bounds import check_bounds
-from pixelcnn_jax.codec.integer_stream import IntegerStream, distribution_of, prepare
+from pixelcnn_jax.codec.integer_stream import IntegerStream, as_floats, distribution_of
 from pixelcnn_jax.codec.tables import make_tables
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.checks import as_images, with_channels
@@ -53,7 +53,8 @@ class IntegerPixelCNN(GatedPixelCNN):
         self, images: Images, h: Vector | None = None, s: Map | None = None, *, deterministic: bool = True
     ) -> Float[Array, "batch height width channels levels"]:
         """Computes the log-frequencies of all levels."""
-        distribution, outputs = self.integer_outputs(images, Condition(h, s))
+        condition = jax.tree.map(lambda x: x.astype("float32"), Condition(h, s))
+        distribution, outputs = self.integer_outputs(images, condition)
         return distribution.log_frequencies(distribution.read(outputs))
 
     def log_probs(self, images: ImagesLike, condition: Condition, *, deterministic: bool = True) -> LogProbs:
@@ -63,12 +64,13 @@ class IntegerPixelCNN(GatedPixelCNN):
         distribution, outputs = self.integer_outputs(images, condition)
         levels = with_channels(images, self.channels)
         _, counts = frequencies.symbol_intervals(distribution, distribution.read(outputs), levels)
-        return frequencies.log_of_frequency(counts, distribution.total_bits).sum(axis=-1)
+        nan = 0 if condition.h is None else 0 * condition.h.sum(axis=-1)[:, None, None, None]  # of traced labels
+        return frequencies.log_of_frequency(counts, distribution.total_bits).sum(axis=-1) + nan
 
     def integer_outputs(self, images: Images, condition: Condition) -> tuple[frequencies.Distribution, HeadOutputs]:
         """Computes the outputs of the head for whole images, and what turns them into frequencies."""
         images = as_images(images, channels=self.channels, levels=self.levels)
-        net, stream = prepare(self, self.parameters(images, *condition)), IntegerStream(self)
+        net, stream = as_floats(self, self.parameters(images, *condition)), IntegerStream(self)
         outputs, _ = stream.read_rows(net, stream.first_rows(net, len(images), images.shape[2]), images, condition)
         return distribution_of(self, net["tables"]), outputs
 

@@ -18,7 +18,7 @@ from pixelcnn_jax.codec import frequencies
 from pixelcnn_jax.codec.tables import LIMIT, input_shift, precision_of
 from pixelcnn_jax.distributions import differences, neighbours, split_coefficients
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.colours import colour_block, colour_slice
+from pixelcnn_jax.models.colours import colour_block, colour_slice, colour_slices
 from pixelcnn_jax.models.gated_stream import Rows, neighbours_of, terms_of
 from pixelcnn_jax.models.inputs import Condition, HeadOutputs, Images, Index, Logits, PixelValues, RowValues
 from pixelcnn_jax.models.layers import Features, concatenate_features, condition_terms, zero_rows
@@ -40,7 +40,7 @@ def distribution_of(model: Network, tables: Params) -> frequencies.Distribution:
     return kind(model.levels, *(tables[name] for name in ("exp", "logistic", "slopes", "slope_shifts")))
 
 
-def prepare(model: Network, params: Params) -> Params:
+def as_floats(model: Network, params: Params) -> Params:
     """Converts parameters: a list of float layers, shifts as powers of two.
 
     Added are "inputs", the scales of the first layer's inputs, and to the tables "gate", the scale of a gate's output.
@@ -259,14 +259,12 @@ class IntegerStream:
 
     def prepare(self, params: Params) -> Params:
         """Prepares parameters, and unmasked blocks per colour."""
-        net = prepare(self.model, params)
+        net = as_floats(self.model, params)
         return net | {"colours": [self._of_colour(net, colour) for colour in range(self.model.channels)]}
 
     def _of_colour(self, net: Params, colour: int) -> Params:
         model, head = self.model, net["head"]
-        features = colour_slice(model.features, model.channels, colour)
-        hidden = colour_slice(model.head_width, model.channels, colour)
-        outputs = slice(colour * model.outputs, (colour + 1) * model.outputs)
+        features, hidden, outputs = colour_slices(model, colour)
         inputs = [model.inputs_before(colour)] + [features.stop] * model.layers
         layers = [
             {
@@ -356,7 +354,8 @@ class IntegerStream:
         """Computes log-frequencies of a colour, given earlier ones in ``pixel``."""
         outputs, state = self.read_outputs(params, state, pixel, colour=colour)
         distribution = distribution_of(self.model, params["tables"])
-        return distribution.log_frequencies(distribution.read(outputs)), state
+        # A traced label that is no class makes the contexts NaN, which integers would lose.
+        return distribution.log_frequencies(distribution.read(outputs)) + 0 * state.contexts[0][:, 0, 0, 0, :1], state
 
     def close_pixel(self, params: Params, columns: Memory, state: Pixel, pixel: PixelValues) -> Memory:
         finished = [encode_integers(self.model, params, pixel), *state.inputs[1:]]

@@ -23,7 +23,7 @@ from pixelcnn_jax.models.colours import mask_params
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition, apply_conditioner
 from pixelcnn_jax.models.declarations import condition_sizes
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
-from pixelcnn_jax.models.inputs import Condition, Images, ImagesLike, Map, Variables, Vector, params_of
+from pixelcnn_jax.models.inputs import Condition, ConditionLike, Images, ImagesLike, Map, Variables, params_of
 from pixelcnn_jax.models.layers import horizontal_rows, shift_down, vertical_layer, zero_rows
 from pixelcnn_jax.models.parameters import Params, layers_of
 
@@ -35,7 +35,7 @@ def quantise(
     variables: Variables,
     images: ImagesLike,
     *,
-    h: Vector | None = None,
+    h: ConditionLike | None = None,
     s: Map | None = None,
 ) -> tuple[IntegerPixelCNN, dict[str, Any]]:
     """Rounds a trained network to integers, for ``compress`` and ``decompress``.
@@ -97,8 +97,8 @@ def quantise(
         merge = partial(Statistics.merge, share=len(part) / (start + len(part)))
         seen = jax.tree.map(merge, seen, new, is_leaf=lambda x: isinstance(x, Statistics)) if seen else new
     exact = jax.tree.map(lambda x: np.asarray(x, np.float64), mask_params(model, params))
-    if not all(np.isfinite(x).all() for x in jax.tree.leaves((exact, seen))):
-        raise InputError("variables must be finite: the model has NaN or infinity on these images.")
+    if not seen or not all(np.isfinite(x).all() for x in jax.tree.leaves((exact, seen))):
+        raise InputError("images must be given, variables finite: the model has NaN or infinity on these images.")
     net = quantise_params(model, exact, seen)
     net = jax.tree.map(lambda x: jnp.asarray(x, jnp.int16 if np.abs(x).max() < 2**15 else jnp.int32), net)
     check_bounds(integer_model, quantised := {"params": net})

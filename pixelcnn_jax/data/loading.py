@@ -33,7 +33,7 @@ class DataConfig(Preparation):
     validation_split: str = field("validation", "split for model selection")
     test_split: str = field("test", "split scored once at the end; empty for none")
     labels: bool = field(False, "add class labels to the images")
-    captions: bool = field(False, "add captions to the images (folder and mnist_scenes/32x32 only)")
+    captions: bool = field(False, "add captions to the images (folder and mnist_scenes only)")
     flip: bool = field(False, "mirror half of the training images horizontally")
     shift: int = field(0, "maximum translation of training images in pixels, zero-padded", min=0)
     images_per_class: int = field(1, "number of images of one class that follow each other in a batch", min=1)

@@ -100,7 +100,7 @@ def as_array(values: Any) -> Any:
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
-def check_condition(sizes: dict[str, int], condition: Condition, shape: tuple[int, ...]) -> None:
+def check_condition(sizes: dict[str, Any], condition: Condition, shape: tuple[int, ...]) -> None:
     """Raises InputError unless h and s have the sizes of the model's, and rows for images of ``shape``."""
     for name, value, leading in (("h", condition.h, shape[:1]), ("s", condition.s, shape[:3])):
         condition_shape = (*leading, sizes[name]) if name in sizes else None

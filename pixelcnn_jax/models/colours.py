@@ -20,6 +20,12 @@ def colour_slice(features: int, channels: int, colour: int) -> slice:
     return slice(int(start), int(stop))
 
 
+def colour_slices(model: Network, colour: int) -> list[slice]:
+    """Slices the features, the hidden channels of the head and its outputs of one colour."""
+    widths = (model.features, model.head_width, model.channels * model.outputs)
+    return [colour_slice(width, model.channels, colour) for width in widths]
+
+
 def colour_block(part: Params, inputs: int, outputs: slice) -> Params:
     """Cuts a 1x1 to ``outputs`` and their first ``inputs`` inputs."""
     return {"kernel": part["kernel"][:inputs, outputs], "bias": part["bias"][..., outputs]}

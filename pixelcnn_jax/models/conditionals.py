@@ -95,7 +95,7 @@ def next_conditional(cache: Cache, previous: Integer[Array, " batch"]) -> tuple[
     place = cache.site % (width * channels)
     column, colour = jnp.divmod(place, channels)
     flat = cache.row.reshape(len(cache.row), -1)
-    new = previous.astype(cache.row.dtype)[:, None]
+    new = jnp.broadcast_to(previous, len(flat)).astype(cache.row.dtype)[:, None]
     flat = jax.lax.dynamic_update_slice_in_dim(flat, new, (place - 1) % (width * channels), axis=1)
     cache = cache.replace(row=flat.reshape(cache.row.shape))
     is_same_pixel = (colour > 0) | (cache.site == 0)

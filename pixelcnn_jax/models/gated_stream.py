@@ -12,7 +12,7 @@ from pixelcnn_jax.distributions import add_linear_prediction, differences
 from pixelcnn_jax.models import layers
 from pixelcnn_jax.models.attention import REACH, Memory, attend, no_rows
 from pixelcnn_jax.models.autoregressive import Network, as_dtypes, as_logits, encode, head_hidden, head_last
-from pixelcnn_jax.models.colours import colour_block, colour_slice, mask_params
+from pixelcnn_jax.models.colours import colour_block, colour_slice, colour_slices, mask_params
 from pixelcnn_jax.models.inputs import Condition, Index, Logits, PixelValues, RowValues
 from pixelcnn_jax.models.parameters import Params, layers_of
 
@@ -79,9 +79,7 @@ class GatedStream:
 
     def _of_colour(self, params: Params, all_layers: list[Params], colour: int) -> Params:
         model, stacked, head = self.model, params["layers"], params["head"]
-        features = colour_slice(model.features, model.channels, colour)
-        hidden = colour_slice(model.head_width, model.channels, colour)
-        outputs = slice(colour * model.outputs, (colour + 1) * model.outputs)
+        features, hidden, outputs = colour_slices(model, colour)
         later_features = slice(features.stop, None)
         inputs = [slice(model.inputs_before(colour))] + [features] * model.layers
         return {

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
 from pixelcnn_jax.distributions import intensities
+from pixelcnn_jax.models.checks import check_values
 from pixelcnn_jax.models.conditioning.encoders import Convolution, join_squares
 from pixelcnn_jax.models.inputs import Images
 
@@ -106,6 +107,7 @@ class Tokenizer(nn.Module):
         return jnp.clip(jnp.round((x + 1) * (top / 2)), 0, top).astype(jnp.int32)
 
     def _unrounded(self, images: Images) -> Float[Array, "batch rows columns digits"]:
+        check_values(images, self.levels)
         x = self.encoder(squares(intensities(images, self.levels), self.factor))
         # If x is normally distributed, this sigmoid of it is about uniformly distributed, so that all values of a digit
         # are in use. A tanh prefers the ends.

@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ def make_loggers(names: Iterable[str], workdir: Path, config: Mapping[str, Any])
     Raises:
       InputError: for a function that cannot be imported.
     """
-    return [_make(_function(name), unless_failed(name), workdir, config) for name in names]
+    attempts = [(unless_failed(name), _function(name)) for name in names]
+    return [partial(attempt, attempt(make, workdir, config)) for attempt, make in attempts]
 
 
 def unless_failed(name: str) -> Callable[..., Any]:
@@ -39,11 +41,6 @@ def unless_failed(name: str) -> Callable[..., Any]:
             print(f"Logger {name} failed and is now disabled: {error!r:.300}", file=sys.stderr)
 
     return attempt
-
-
-def _make(make: Callable[..., Log], attempt: Callable[..., Any], *run: Any) -> Log:
-    log = attempt(make, *run)
-    return lambda step, scalars, pictures: attempt(log, step, scalars, pictures)
 
 
 def _function(name: str) -> Callable[[Path, Mapping[str, Any]], Log]:

@@ -124,7 +124,7 @@ def given_rows(count: int, h: Any, s: Any) -> dict[str, np.ndarray]:
 
 
 def extreme_rows(x: np.ndarray) -> np.ndarray:
-    """Selects the rows that hold the smallest and the largest value."""
+    """Selects the rows that hold the smallest and the largest value: if these are in range, all are."""
     return x[[index // x[0].size for index in (x.argmin(), x.argmax())] if x.size else [0, 0]]
 
 

@@ -59,7 +59,7 @@ def train(
       InputError: for a workdir of a different config, a batch that devices cannot share, or a loss that is not finite.
       Interrupted: after a signal, once the state is saved.
     """
-    workdir = Path(workdir)
+    workdir = Path(workdir).expanduser()
     check_batch_size(data_mesh(), config.train.batch_size, config.train.microbatch_size)
     if not finished_result(workdir, config) and not Checkpoints(workdir / "checkpoints").steps():
         check_start(config, recipe, splits)

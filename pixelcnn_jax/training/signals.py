@@ -17,13 +17,11 @@ class Interrupted(Exception):  # noqa: N818 (it is a request, not an error)
     """Training was stopped by a signal and its state saved.
 
     Attributes:
-      signal: number of the signal.
       status: exit status, 128 + signal, or 0 at the time limit.
     """
 
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
-        self.signal = number
         self.status = 0 if number == signal.SIGALRM else 128 + number
 
 

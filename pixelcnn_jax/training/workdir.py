@@ -55,7 +55,7 @@ def open_workdir(
             if not (finished_result(workdir, config) and (workdir / "config.json").exists()):
                 held.enter_context(locked(workdir))
             longer = claim(workdir, config, splits, command=command)
-            if result := finished_result(workdir, config):
+            if (result := finished_result(workdir, config)) or config.experiment == "fit":  # which writes neither file
                 return result
             if (workdir / "result.json").exists() and not longer:
                 print(f"Replacing the damaged {workdir / 'result.json'}.", file=sys.stderr)
@@ -145,7 +145,7 @@ def locked(workdir: Path) -> Iterator[None]:
 def finished_result(workdir: Path, config: RunConfig) -> dict[str, Any] | None:
     """Reads ``result.json``; None unless a run of ``config.train.steps`` finished."""
     result = try_read_json(workdir / "result.json")
-    return result if result.get("steps") == config.train.steps else None
+    return result if result.get("steps") == config.train.steps and config.experiment != "fit" else None
 
 
 def prepare_once(workdir: Path, spec: ImageSpec, prepare: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -1,8 +1,8 @@
 """Models by name: from configs, and to JSON and back."""
 
 import dataclasses
-import functools
 import importlib
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -154,9 +154,7 @@ def _as_json(value: Any, name: str = "", *, defaults: bool) -> Any:
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return describe(value, defaults=defaults)
-    if isinstance(value, functools.partial):
-        return {"class": f"{value.func.__qualname__} of {value.args} and {value.keywords}"}
-    return {"class": getattr(value, "__qualname__", type(value).__name__)}
+    return {"class": getattr(value, "__qualname__", None) or re.sub(r" at 0x\w+", "", repr(value))}
 
 
 def build(description: Mapping[str, Any]) -> Any:

@@ -52,8 +52,7 @@ def test_a_full_set_has_all_that_the_class_has(sets):
     full = dataclasses.replace(sets, min_examples=sets.max_examples)
     assert len(drawn(full, 4)[1]) == 5
     assert len(drawn(full, 58)[1]) == 2
-    some = dataclasses.replace(sets, min_examples=4)
-    assert {len(drawn(some, index)[1]) for index in range(57)} == {4, 5}
+    assert {len(drawn(dataclasses.replace(sets, min_examples=4), index)[1]) for index in range(57)} == {4, 5}
 
 
 def test_a_part_keeps_the_examples_of_the_whole(sets):

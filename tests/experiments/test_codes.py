@@ -111,7 +111,9 @@ def test_a_completion_keeps_what_is_observed(two_levels):
     assert programs[0] == programs[1] > 0  # the second time nothing is compiled
     np.testing.assert_array_equal(images[0][:, :6], observed[:, :6])
     assert (images[0] != images[1]).any()
-    assert model.sample(jax.random.key(0), shape=(4, 7, 8), h=h).shape[1:3] == (7, 8)
+    assert model.sample(jax.random.key(0), shape=(4, 5, 8), h=h).shape[1:3] == (5, 8)
+    with pytest.raises(InputError, match="must hold integers 0 to"):
+        model.bits(observed + 17, h=h)
 
 
 def test_the_commands_know_that_bits_of_codes_are_no_likelihood(pixelcnn, two_levels, tmp_path):

@@ -88,6 +88,5 @@ def test_through_the_bridge_to_nnx():
     before = -mean_log_prob(bridged(images), images)
     loss, gradient = nnx.value_and_grad(lambda m: -mean_log_prob(m(images), images))(bridged)
     np.testing.assert_allclose(loss, before, rtol=1e-6)
-    moved = jax.tree.map(lambda p, g: p - 1e-2 * g, nnx.state(bridged, nnx.Param), gradient)
-    nnx.update(bridged, moved)
+    nnx.update(bridged, jax.tree.map(lambda p, g: p - 1e-2 * g, nnx.state(bridged, nnx.Param), gradient))
     assert -mean_log_prob(bridged(images), images) < before

@@ -57,8 +57,7 @@ def test_large_images_cost_no_memory_and_the_networks_own_operations():
     before = sum(x.nbytes for x in jax.live_arrays())
     large = from_array(np.zeros((1, 64, 64, 3), np.uint8), levels=256)
     config = tiny(model__features=24, model__layers=2, model__dropout=0.0)[0]
-    wide = tiny()[1].make_experiment(config, large.spec, {})
-    actual = estimate_cost(config, wide, large)
+    actual = estimate_cost(config, tiny()[1].make_experiment(config, large.spec, {}), large)
     assert sum(x.nbytes for x in jax.live_arrays()) - before < 1e6
     per_pixel = 2 * 12_096 + 7_680 + 19_008  # the layers, the first layer, the head; masked weights count
     macs = 3 * config.train.batch_size * 64 * 64 * per_pixel

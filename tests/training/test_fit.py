@@ -95,7 +95,9 @@ def test_a_call_that_was_killed_resumes_to_the_same_bits(short, tmp_path, monkey
     with before_call(Checkpoints, "save", 2, Mock(side_effect=KeyboardInterrupt)), pytest.raises(KeyboardInterrupt):
         fit(TINY, IMAGES, workdir=tmp_path / "data.v2/run", **SHORT)
     resumed = fit(TINY, IMAGES, workdir=tmp_path / "data.v2/run", **SHORT)
+    (mine := tmp_path / "data.v2/run/samples.png").touch()
     again = fit(TINY, IMAGES, workdir=str(tmp_path / "data.v2/run"), **SHORT)  # finished
+    assert mine.exists()
     loaded = load_pretrained(tmp_path / "data.v2/run")
     for one in (resumed, again, loaded):
         jax.tree.map(np.testing.assert_array_equal, one.variables, short.variables)

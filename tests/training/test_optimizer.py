@@ -97,8 +97,7 @@ def test_muon_sees_one_matrix_per_kernel_its_rows_the_inputs(network, features, 
         for path, one in flatten_dict(model.parameter_shapes(Condition(h, s))).items()
     }
     assert matrices({"a": model}, {"a": variables}) == {("a", *path): size for path, size in expected.items()}
-    nested = {"params": {"network": variables["params"]}}
-    found = matrices(ConditionalModel(model, None), nested)
+    found = matrices(ConditionalModel(model, None), {"params": {"network": variables["params"]}})
     assert found == {(path[0], "network", *path[1:]): size for path, size in expected.items()}
 
 

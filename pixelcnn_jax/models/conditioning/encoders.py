@@ -83,6 +83,7 @@ class Encoder(nn.Module):
         Returns:
           Vectors of shape [batch, outputs].
         """
+        check_values(images, self.levels)
         x = intensities(images, self.levels)
         for features in self.features:
             for stride in (2, 1):

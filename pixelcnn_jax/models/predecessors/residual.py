@@ -68,7 +68,7 @@ class ResidualNetwork(Network):
         keys = None if key is None else jax.random.split(key, self.layers)
         x = masked_convolution(params["first"], inputs)
         layer = jax.checkpoint(layer) if self.remat else layer
-        x, _ = jax.lax.scan(layer, x, (params["layers"], keys), unroll=True)  # as in gated_pixelcnn.py
+        x, _ = jax.lax.scan(layer, x, (params["layers"], keys), unroll=True)  # on every device
         return whole_head(self, params["head"], x)
 
 

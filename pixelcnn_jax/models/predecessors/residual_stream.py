@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pixelcnn_jax.models.autoregressive import as_dtypes, as_logits, encode, head_hidden, head_last
-from pixelcnn_jax.models.colours import colour_block
+from pixelcnn_jax.models.colours import colour_block, colour_slices
 from pixelcnn_jax.models.inputs import Condition, Index, Logits, PixelValues, RowValues
 from pixelcnn_jax.models.layers import Features, horizontal_conv, horizontal_conv_valid, vertical_conv_valid
 from pixelcnn_jax.models.parameters import Params, layers_of
@@ -65,8 +65,7 @@ class ResidualStream:
     def prepare(self, params: Params) -> Params:
         """Masks the kernels, lists the layers, and splits the head by colour."""
         model, params = self.model, self.model.mask(as_dtypes(self.model, params, self.model.dtype))
-        head, width = params["head"], model.outputs
-        of_colours = [slice(colour * width, (colour + 1) * width) for colour in range(model.channels)]
+        head, of_colours = params["head"], [colour_slices(model, colour)[2] for colour in range(model.channels)]
         heads = [head | {"logits": colour_block(head["logits"], model.head_width, part)} for part in of_colours]
         return params | {"layers": layers_of(params, model.layers)[1:], "head": heads}
 
