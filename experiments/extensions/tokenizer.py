@@ -64,8 +64,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     """Measures the error of reconstructions, and how many codes are in use, on each held-out split."""
 
     def measured(params: Params, batch: Batch) -> tuple[Array, Array]:
-        codes = experiment.networks.apply(params, batch["image"], method="encode")
-        return codes, experiment.loss(params, batch, None)
+        return experiment.networks.apply(params, batch["image"], method="encode"), experiment.loss(params, batch, None)
 
     measure, figures = per_image(config, measured), dict[str, Any]()
     for name, split in splits.held_out.items():

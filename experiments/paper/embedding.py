@@ -143,8 +143,7 @@ def verification(embeddings: Float[np.ndarray, "count features"], labels: Int[np
 
     first, second = np.triu_indices(len(labels), 1)
     same = labels[first] == labels[second]
-    closeness = (embeddings @ embeddings.T)[first, second]
-    false_accepts, true_accepts, _ = roc_curve(same, closeness)
+    false_accepts, true_accepts, _ = roc_curve(same, (embeddings @ embeddings.T)[first, second])
     # False accepts minus false rejects cross zero at the equal error rate.
     excess = false_accepts - (1 - true_accepts)
     return {

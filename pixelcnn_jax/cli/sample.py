@@ -83,7 +83,7 @@ def sample(
         whole = read_fitted(image, density)
         mask = scan(given_mask(hide, share, scan(whole).shape[:2]))
         arguments |= {"observed": np.broadcast_to(whole, (count, *whole.shape)), "mask": mask[None]}
-        grey = (density.spec.levels if density.spec.levels <= 256 else whole.max()) // 2
+        grey = (density.spec.levels if density.spec.levels <= 256 else int(whole.min()) + int(whole.max())) // 2
         shown = np.stack([whole, np.where(mask, whole, grey)])
     by_codes = isinstance(density.model, CodeModel)
     draw = density.model.sample if by_codes else partial(sampling.sample, density.model, density.variables)
@@ -92,8 +92,9 @@ def sample(
         key, shape = jax.random.key(seed), (count, height, width)
         images = draw(key, shape=shape, **arguments, on_row=on_row)
     shown = scan(np.concatenate([shown, images]))
-    filled = np.pad(shown, ((0, -len(shown) % columns), (0, 0), (0, 0), (0, 0)))
-    save_grid(output, filled.reshape(-1, columns, *shown.shape[1:]), levels=density.spec.levels)
+    blank, padding = shown.min() * (density.spec.levels > 256), ((0, -len(shown) % columns), *[(0, 0)] * 3)
+    filled = np.pad(shown, padding, constant_values=blank).reshape(-1, columns, *shown.shape[1:])
+    save_grid(output, filled, levels=density.spec.levels)
     summary = {"model": name, "images": count, "seed": seed, "output": str(output)}
     if image is not None:
         in_order = bool((np.diff(mask.ravel().astype(int)) <= 0).all()) and not by_codes
@@ -120,7 +121,7 @@ def read_condition(density: Density, words: tuple[str, ...], label: str | None, 
     if density.part == "caption":  # one argument, or a word each
         h = density.conditioner.tokens([" ".join(words)])[0]
     else:
-        h = np.stack([read_fitted(Path(file).expanduser(), density) for file in words])
+        h = np.stack([read_fitted(options.path(file), density) for file in words])
     return np.repeat(np.asarray(h)[None], count, axis=0)
 
 

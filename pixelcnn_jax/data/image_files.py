@@ -131,8 +131,8 @@ def _opened(file: File, name: str = "", index: int | None = None) -> Iterator[PI
             image.filename = ""  # else Pillow maps the pixels of a turned TIFF file with width and height exchanged
             if image.format == "TIFF" and index is not None:
                 image.seek(index)
-            elif image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a photograph and its previews
-                raise ValueError("it has several pictures")
+            elif index or (image.format != "MPO" and getattr(image, "n_frames", 1) > 1):  # MPO: a photo and previews
+                raise ValueError("only TIFF and measurements may hold several pictures")
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
             if _loses(image) or (image.mode in COUNTS and isinstance(file, io.BytesIO)):  # a record of TFDS

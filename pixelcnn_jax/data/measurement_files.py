@@ -24,7 +24,7 @@ def read_measurement(file: pathlib.Path, index: int | None) -> PIL.Image.Image:
       ValueError: for what is no grey image of counts.
     """
     image = values = _open(file, file.stat().st_mtime_ns)
-    if values.ndim == 3 and index is not None:
+    if index or (values.ndim == 3 and index is not None):
         image = values[index]
     is_colour = values.ndim == 3 and values.shape[2] < 5
     if is_colour or image.ndim != 2 or not 0 < image.size <= MAX_PIXELS:

@@ -101,7 +101,8 @@ def _features_of(features: Any, kind: str) -> list[str]:
 
 def _image_feature(name: str, features: Any, *, labels: bool) -> str:
     """Finds the image feature and checks for labels."""
-    images = _features_of(features, "Image")
+    # TFDS stores floats as the bytes of a picture of four channels.
+    images = [name for name in _features_of(features, "Image") if features[name].np_dtype != np.float32]
     key = images[0] if len(images) == 1 else "image"
     if key not in images or (labels and "label" not in _features_of(features, "ClassLabel")):
         kind = "image with a label" if labels else "image"

@@ -60,7 +60,8 @@ def try_read_json(path: Path) -> dict[str, Any]:
 
 def checksum(facts: Mapping[str, Any]) -> str:
     """Computes the SHA-256 of facts as JSON, without "checksum"."""
-    rest = {name: value for name, value in facts.items() if name != "checksum"}
+    rest = json.loads(json.dumps(facts))  # its keys are strings, which sort otherwise than numbers
+    rest.pop("checksum", None)
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 

@@ -49,8 +49,7 @@ def test_an_image_is_read_as_training_read_it(tmp_path, capsys):
 @pytest.mark.parametrize("size", [(9, 30), (64, 50)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_an_image_is_cropped_and_resized_as_training_does(size, channels, tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "1.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)).save(tmp_path / "1.png")
     trained = load("folder", "all", data_dir=tmp_path, resize=16, grey=channels == 1)
     actual = read_fitted(tmp_path / "1.png", density(256, channels=channels))
     difference = actual.astype(int) - trained.example(0)["image"]
@@ -108,6 +107,9 @@ def test_counts_for_a_model_of_intensities_are_arrays(tmp_path):
     np.save(tmp_path / "1.npy", levels)
     with pytest.raises(InputError, match=r"1\.png holds counts, and a model was trained on intensities: save it as"):
         read_exact(tmp_path / "1.png", model)
+    Image.fromarray(levels * 18).save(tmp_path / "2.png")  # up to 270
+    with pytest.raises(InputError, match=r"2\.png must hold integers 0 to 255"):
+        read_fitted(tmp_path / "2.png", density(2, binarize="threshold"))
     np.testing.assert_array_equal(to_pixels(read_exact(tmp_path / "1.npy", model), model, "1.npy")[..., 0], levels)
     for highest in (1, 200):  # as a threshold leaves them, or found them
         np.save(tmp_path / "1.npy", highest * np.eye(16, dtype=np.uint16))

@@ -49,7 +49,7 @@ def test_a_folder_in_its_place_is_left_as_it_is(tmp_path):
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "inner"]
 
 
-FACTS = {"seed": 0, "scores": {"test": {"nats": 25.75, "images": 20}}, "words": ("a", "ä"), "none": None}
+FACTS = {"seed": 0, "scores": {2: {"nats": 25.75}, 10: {"images": 20}}, "words": ("a", "ä"), "none": None}
 
 
 def test_json_is_read_as_it_was_written_and_no_bit_can_flip_and_change_a_fact(tmp_path):

@@ -181,8 +181,7 @@ def spoil_card(**changes):
 
 
 def edit_score(folder):
-    card = (folder / "model.json").read_text()
-    (folder / "model.json").write_text(card.replace('"step": 0', '"step": 1'))
+    (folder / "model.json").write_text((folder / "model.json").read_text().replace('"step": 0', '"step": 1'))
 
 
 def spoil_values(folder):

@@ -216,8 +216,7 @@ class RowLSTMStream(ResidualStream):
         return initial_state(layer["rows"], (batch, 1, width))
 
     def context_from_above(self, layer: Params, memory: State, condition: Condition) -> tuple[Array, Array]:
-        gates = states_above(layer["rows"], memory.hidden)
-        return gates + condition_terms(layer, "rows", condition), memory.cell
+        return states_above(layer["rows"], memory.hidden) + condition_terms(layer, "rows", condition), memory.cell
 
     def block(self, layer: Params, read: Array, above: tuple[Array, Array], left: Array) -> tuple[Array, State]:
         gates, cell = above
