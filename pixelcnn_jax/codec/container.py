@@ -45,8 +45,8 @@ class Container:
       extra: The caller's bytes.
       streams: The bytes of each group.
       first: Index of the tile, if this container was made by ``only`` for one tile.
-      columns_of_all: In a container that ``only`` selected, the property ``columns`` of the complete container;
-        otherwise 0. As the decoder is compiled for this width, the same program decodes the part.
+      columns_of_all: Width for which the decoder of the complete container is compiled, its ``columns``. The method
+        ``only`` stores it with a group or tile, so that the same program decodes this part. Otherwise it is 0.
     """
 
     model: bytes

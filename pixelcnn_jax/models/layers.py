@@ -26,7 +26,7 @@ and g, and the *gate* computes tanh(f) * sigmoid(g). The condition is a vector h
 - ``layer["crossing"]`` is a 1x1 convolution from the vertical to the horizontal stack.
 - ``layer["horizontal"]`` has two kernels. ``left`` reads the pixels to the left, and ``pixel`` reads the pixel itself.
   ``pixel`` is masked, so that only the earlier colours of the pixel have an effect.
-- ``layer["out"]`` is a 1x1 convolution of the gated units, masked in the same way.
+- ``layer["out"]`` is a 1x1 convolution of the gated units. It is masked, too (see below).
 
 Training and sampling share the functions that compute a layer. For whole images, as in training, ``vertical_layer``
 computes the upper line of the drawing and ``crossing``. To the result of ``crossing``, it also adds the bias and the
@@ -52,9 +52,10 @@ To call or change these functions, you also need to know:
   kernel; ``models.colours.mask_params`` cuts it in two, and masks ``pixel`` and ``out``. For the masks, the features
   are divided into groups, one for each colour. Each group may depend on all earlier pixels. Of the current pixel, it
   may depend only on the colours before its own: with RGB, the group of green may depend on red, but not on green or
-  blue. In the first layer, a group reads the colours before its own from the image. In the other layers, it reads the
-  features of the same group and of the earlier groups from the layer before. To read the same group is safe. For
-  example, the green features of the layer before depend on the earlier pixels and, of the current pixel, only on red.
+  blue. In the first layer, ``pixel`` therefore reads the colours before its own from the image. In the other layers, it
+  reads the features of the same group and of the earlier groups from the layer before, and ``out`` in every layer reads
+  the gated units of these groups. To read the same group is safe. For example, the green features of the layer before
+  depend on the earlier pixels and, of the current pixel, only on red.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1
@@ -365,10 +366,10 @@ def horizontal_layer(
 
     - The argument ``out`` is a sum, to which this call adds its part of the 1x1 convolution ``layer["out"]``. It must
       already include the parts of the earlier colours.
-    - In all layers but the first, x has only the features of the current colour. ``pre_activation`` must therefore
-      include the products of the kernel ``pixel`` with the features of the earlier colours. The first layer differs: x
-      is the image, which has the earlier colours in it. So this call itself computes their products with the kernel
-      ``pixel``. They must not be in ``pre_activation``, or they would count twice.
+    - In all layers but the first, sampling passes only the features of the current colour as x. ``pre_activation`` must
+      therefore include the products of the kernel ``pixel`` with the features of the earlier colours. The first layer
+      differs: x is the image, which has the earlier colours in it. So this call itself computes their products with the
+      kernel ``pixel``. They must not be in ``pre_activation``, or they would count twice.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, it
