@@ -107,7 +107,7 @@ class CodeModel(NamedTuple):
             given = self.condition(name, codes, h) | {"observed": observed, "mask": mask}
             if observed is not None and mask is not None:
                 grey = self.networks["tokenizer"].levels // 2
-                known = self._run(TOKENIZERS[name], jnp.where(mask, observed, grey), "encode")
+                known = self.encode(jnp.where(mask, observed, grey))[name]
                 given |= {"observed": known, "mask": ~touched(np.logical_not(mask), factor)}
             codes[name] = sample(self.networks[name], self.variables[name], its_key, shape=size, **given, **options)
         images = self._run("tokenizer", codes["prior"], "decode")[:, : shape[1], : shape[2]]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from proofs import random_images, randomised
 
-from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, check_causal, log_prob, quantise, sample
+from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, check_causal, log_prob, naive_sample, quantise, sample
 from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition
 
@@ -96,15 +96,15 @@ def test_grey_images_of_three_axes_are_of_one_channel():
 
 def test_labels_may_be_constants_of_a_compiled_function_and_traced_ones_that_are_no_class_give_nan():
     """Zeros would stand for "no condition"."""
-    images, labels = jax.numpy.ones((3, 3, 4, 1), np.int32), jax.numpy.arange(3)
+    images, labels, wrong = jax.numpy.ones((3, 3, 4, 1), np.int32), jax.numpy.arange(3), np.array([0, 3, -1])
     variables = GREY.init(jax.random.key(0), images, jax.nn.one_hot(labels, 3))
     actual = jax.jit(lambda variables: log_prob(GREY, variables, images, h=labels))(variables)
     np.testing.assert_allclose(actual, log_prob(GREY, variables, images, h=labels), rtol=1e-5)
     for its in ((GREY, variables), quantise(GREY, variables, images, h=labels)):
-        actual = jax.jit(lambda labels, its=its: log_prob(*its, images, h=labels))(np.array([0, 3, -1]))
+        actual = jax.jit(lambda labels, its=its: log_prob(*its, images, h=labels))(wrong)
         np.testing.assert_array_equal(np.isnan(actual), [False, True, True])
-        draw = partial(sample, *its, jax.random.key(0), shape=(3, 3, 4))
-        np.testing.assert_array_equal((jax.jit(draw)(h=np.array([0, 3, -1])) < 0).all((1, 2, 3)), [False, True, True])
+        for draw in (partial(verb, *its, jax.random.key(0), shape=(3, 3, 4)) for verb in (sample, naive_sample)):
+            np.testing.assert_array_equal((jax.jit(draw)(h=wrong) < 0).all((1, 2, 3)), [False, True, True])
 
 
 def test_a_dtype_need_not_hold_the_number_of_levels_or_classes():

@@ -207,13 +207,13 @@ async function unpack(model, bytes, limit) {
   const next = Number(new BigUint64Array(bytes.slice(10, 18).buffer)[0]);
   check(!begins(next), "This file holds images of several sizes: decompress it in a shell.");
   const holds = (at, to, digest) => bytes.subarray(at, to).every((x, i) => x === digest[i]);
+  check(next === bytes.length && holds(end, end + 8, await sha256(bytes.subarray(0, end))), DAMAGED);
   const numbers = new Uint32Array(bytes.slice(34, 74).buffer);
   const [count, high, height, width, channels, levels, size, lanes, tile, extra] = numbers;
   check(holds(18, 34, await digestOf(model)), "This file was compressed with another model.");
   check(!tile, "This file holds images in tiles: decompress it in a shell.");
   const subpixels = (count + high * 2 ** 32) * height * width * channels;
   check(subpixels <= limit && size * width <= 2 ** 13, "This file is too large for a browser.");
-  check(next === bytes.length && holds(end, end + 8, await sha256(bytes.subarray(0, end))), DAMAGED);
   const isOwn = channels === model.channels && levels === model.levels;
   check(isOwn && size > 0 && subpixels > 0 && subpixels <= 1024 * bytes.length, DAMAGED);
   let at = 74 + extra;

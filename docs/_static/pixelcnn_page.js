@@ -110,7 +110,8 @@ function move(pixel, isPressed) {
 
 /** Decodes a file by the model of its levels, and paints its images side by side; asks for a digit it needs. */
 async function decode(blob, label) {
-  const bytes = new Uint8Array(await blob.slice(0, 2 ** 24).arrayBuffer()), images = [];
+  if (blob.size > 2 ** 24) return void (file.textContent = "This file is too large for a browser.");
+  const bytes = new Uint8Array(await blob.arrayBuffer()), images = [];
   const read = (at) => bytes[at] + 256 * bytes[at + 1];
   const [count, height, width, channels, levels] = [34, 42, 46, 50, 54].map(read);
   const shape = { height, width, channels, levels }, { children } = decoded;

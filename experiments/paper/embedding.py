@@ -58,8 +58,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
             ways = jax.vmap(lambda key: jax.random.randint(key, (), 0, rotations))(keys)
             images, labels = rotate(images, ways), labels * rotations + ways
         number = fingerprint(images)
-        copies = number[:, None] == number[None]  # includes padding of the last batch
-        return triplet_loss(embed(network, params, images), labels, copies=copies)
+        # Copies include the padding of the last batch.
+        return triplet_loss(embed(network, params, images), labels, copies=number[:, None] == number[None])
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
         images, places = jnp.asarray(source), embed(network, params, source)

@@ -128,8 +128,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     def place(images: Images) -> Places:
         return embedding.embed(networks["embedder"], params["embedder"], jnp.asarray(images))
 
-    ends = np.cumsum([*map(len, identities)])[:-1]
-    placed = np.split(np.asarray(place(np.concatenate(identities))), ends)
+    placed = np.split(np.asarray(place(np.concatenate(identities))), np.cumsum([*map(len, identities)])[:-1])
     # Centres leave out the image that is sampled from.
     centres = embedding.on_unit_sphere(jnp.stack([places[1:].mean(axis=0) for places in placed]))
 

@@ -53,9 +53,8 @@ class IntegerPixelCNN(GatedPixelCNN):
         self, images: Images, h: Vector | None = None, s: Map | None = None, *, deterministic: bool = True
     ) -> Float[Array, "batch height width channels levels"]:
         """Computes the log-frequencies of all levels."""
-        condition = jax.tree.map(lambda x: x.astype("float32"), Condition(h, s))
-        distribution, outputs = self.integer_outputs(images, condition)
-        return distribution.log_frequencies(distribution.read(outputs))
+        distribution, outputs = self.integer_outputs(images, Condition(h, s))
+        return distribution.log_frequencies(distribution.read(outputs)) + nan_of(h)[..., None]
 
     def log_probs(self, images: ImagesLike, condition: Condition, *, deterministic: bool = True) -> LogProbs:
         """Computes log-frequencies of the values, in nats; raises InputError in training (``deterministic=False``)."""
@@ -64,13 +63,13 @@ class IntegerPixelCNN(GatedPixelCNN):
         distribution, outputs = self.integer_outputs(images, condition)
         levels = with_channels(images, self.channels)
         _, counts = frequencies.symbol_intervals(distribution, distribution.read(outputs), levels)
-        nan = 0 if condition.h is None else 0 * condition.h.sum(axis=-1)[:, None, None, None]  # of traced labels
-        return frequencies.log_of_frequency(counts, distribution.total_bits).sum(axis=-1) + nan
+        return frequencies.log_of_frequency(counts, distribution.total_bits).sum(axis=-1) + nan_of(condition.h)
 
     def integer_outputs(self, images: Images, condition: Condition) -> tuple[frequencies.Distribution, HeadOutputs]:
         """Computes the outputs of the head for whole images, and what turns them into frequencies."""
         images = as_images(images, channels=self.channels, levels=self.levels)
         net, stream = as_floats(self, self.parameters(images, *condition)), IntegerStream(self)
+        condition = jax.tree.map(lambda x: x.astype("float32"), condition)
         outputs, _ = stream.read_rows(net, stream.first_rows(net, len(images), images.shape[2]), images, condition)
         return distribution_of(self, net["tables"]), outputs
 
@@ -94,6 +93,11 @@ class IntegerPixelCNN(GatedPixelCNN):
 
 def _sizes(**groups: Mapping[str, tuple[int, ...]]) -> Params:
     return {group: {name: bias(size) for name, size in sizes.items()} for group, sizes in groups.items()}
+
+
+def nan_of(h: Array | np.ndarray | None) -> Array | np.ndarray:
+    """NaN for the images of a traced label that is no class, which integers would lose; otherwise 0."""
+    return np.zeros((1,) * 4) if h is None else 0 * h.sum(axis=-1)[:, None, None, None]
 
 
 def check_one_hot(h: Array | np.ndarray | None) -> None:

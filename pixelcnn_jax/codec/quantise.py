@@ -98,7 +98,7 @@ def quantise(
         seen = jax.tree.map(merge, seen, new, is_leaf=lambda x: isinstance(x, Statistics)) if seen else new
     exact = jax.tree.map(lambda x: np.asarray(x, np.float64), mask_params(model, params))
     if not seen or not all(np.isfinite(x).all() for x in jax.tree.leaves((exact, seen))):
-        raise InputError("images must be given, variables finite: the model has NaN or infinity on these images.")
+        raise InputError("variables must be finite: the model has NaN or infinity on these images, or there are none.")
     net = quantise_params(model, exact, seen)
     net = jax.tree.map(lambda x: jnp.asarray(x, jnp.int16 if np.abs(x).max() < 2**15 else jnp.int32), net)
     check_bounds(integer_model, quantised := {"params": net})

@@ -132,7 +132,7 @@ def _opened(file: File, name: str = "", index: int | None = None) -> Iterator[PI
             if image.format == "TIFF" and index is not None:
                 image.seek(index)
             elif index or (image.format != "MPO" and getattr(image, "n_frames", 1) > 1):  # MPO: a photo and previews
-                raise ValueError("only TIFF and measurements may hold several pictures")
+                raise ValueError("it has several pictures (those of a TIFF are FILE/0, FILE/1 ...), or not this one")
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
             if _loses(image) or (image.mode in COUNTS and isinstance(file, io.BytesIO)):  # a record of TFDS

@@ -28,8 +28,8 @@ def read_measurement(file: pathlib.Path, index: int | None) -> PIL.Image.Image:
         image = values[index]
     is_colour = values.ndim == 3 and values.shape[2] < 5
     if is_colour or image.ndim != 2 or not 0 < image.size <= MAX_PIXELS:
-        of_stack = "and those of a stack are called FILE/0, FILE/1 and so on"
-        most = f"but grey images have two axes and at most {MAX_PIXELS:,} pixels"
+        of_stack = "and only the images of a stack are called FILE/0, FILE/1 and so on"
+        most = f"but a grey image has two axes and at most {MAX_PIXELS:,} pixels"
         raise ValueError(f"its shape is {[*values.shape]}, {most}, {of_stack}")
     picture = PIL.Image.fromarray(counts_of(image))
     picture.info["images"] = len(values) if values.ndim == 3 else None

@@ -105,7 +105,7 @@ def _image_feature(name: str, features: Any, *, labels: bool) -> str:
     images = [name for name in _features_of(features, "Image") if features[name].np_dtype != np.float32]
     key = images[0] if len(images) == 1 else "image"
     if key not in images or (labels and "label" not in _features_of(features, "ClassLabel")):
-        kind = "image with a label" if labels else "image"
+        kind = "image of integers with a label" if labels else "image of integers"
         raise InputError(f"{name} has no {kind} among its features, {', '.join(sorted(features))}.")
     return key
 

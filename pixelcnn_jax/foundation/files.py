@@ -60,7 +60,7 @@ def try_read_json(path: Path) -> dict[str, Any]:
 
 def checksum(facts: Mapping[str, Any]) -> str:
     """Computes the SHA-256 of facts as JSON, without "checksum"."""
-    rest = json.loads(json.dumps(facts))  # its keys are strings, which sort otherwise than numbers
+    rest = json.loads(json.dumps(dict(facts)))  # its keys are strings, which sort otherwise than numbers
     rest.pop("checksum", None)
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 

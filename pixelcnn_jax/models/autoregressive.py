@@ -147,7 +147,7 @@ class Network(nn.Module):
         """
         condition = Condition(h, s)
         as_images(images, channels=self.channels, levels=self.levels)
-        given = {name: jnp.shape(x)[-1] if jnp.ndim(x) > 1 else "classes" for name, x in condition.given().items()}
+        given = {name: jnp.shape(x)[-1] if jnp.ndim(x) != 1 else "classes" for name, x in condition.given().items()}
         sizes = given if self.is_initializing() else condition_sizes(self, self.variables.get("params", {}))
         check_condition(sizes, condition, jnp.shape(images))
         dtype = accumulation_dtype(self.dtype)

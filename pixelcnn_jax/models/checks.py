@@ -116,7 +116,7 @@ def check_condition(sizes: dict[str, Any], condition: Condition, shape: tuple[in
 def check_values(values: Array | np.ndarray, levels: int, *, name: str = "images") -> None:
     """Raises InputError unless integers 0 to ``levels - 1``; traced: type only."""
     got = str(values.dtype)
-    if jnp.issubdtype(values.dtype, jnp.integer):
+    if values.dtype == bool or jnp.issubdtype(values.dtype, jnp.integer):
         if isinstance(values, jax.core.Tracer) or not values.size:
             return
         with jax.ensure_compile_time_eval():  # a jit may close over concrete values

@@ -154,7 +154,8 @@ def _as_json(value: Any, name: str = "", *, defaults: bool) -> Any:
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return describe(value, defaults=defaults)
-    return {"class": getattr(value, "__qualname__", None) or re.sub(r" at 0x\w+", "", repr(value))}
+    name = getattr(getattr(value, "func", value), "__qualname__", "")  # of a partial, that of its function
+    return {"class": name if hasattr(value, "__qualname__") else name + re.sub(r" at 0x\w+", "", repr(value))}
 
 
 def build(description: Mapping[str, Any]) -> Any:

@@ -76,5 +76,6 @@ def test_a_class_lies_where_the_table_says(name):
 
 
 def test_fields_are_told_apart_but_not_by_an_address():
-    fields = [*jax.lax.Precision, *(functools.partial(lambda x: x, slope) for slope in (0.1, 0.9, 0.1))]
-    assert len({str(describe(Own(1, 1, value))) for value in fields}) == 5
+    own = [functools.partial(lambda x: x, slope) for slope in (0.1, 0.9, 0.1)]
+    fields = [*jax.lax.Precision, *own, nn.relu, nn.relu6, *map(functools.partial, (nn.relu, nn.relu6))]
+    assert len({str(describe(Own(1, 1, value))) for value in fields}) == len(fields) - 1
