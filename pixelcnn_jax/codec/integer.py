@@ -97,7 +97,7 @@ def _sizes(**groups: Mapping[str, tuple[int, ...]]) -> Params:
 
 def nan_of(h: Array | np.ndarray | None) -> Array | np.ndarray:
     """NaN for the images of a traced label that is no class, which integers would lose; otherwise 0."""
-    return np.zeros((1,) * 4) if h is None else 0 * h.sum(axis=-1)[:, None, None, None]
+    return np.zeros((1,) * 4, np.float32) if h is None else 0 * h.sum(axis=-1)[:, None, None, None]
 
 
 def check_one_hot(h: Array | np.ndarray | None) -> None:
