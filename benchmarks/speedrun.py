@@ -47,7 +47,7 @@ TRACKS = {
     "binarized_mnist": Track(
         82.0,
         "nats",
-        "configs/binarized_mnist.py",
+        "configs/binarized_mnist_convolutional.py",
         {
             "train.batch_size": 16,
             "train.microbatch_size": 1,

@@ -311,8 +311,8 @@ for number, pixels in enumerate(as_pixels(test, levels=LEVELS)):
 # - **Arrays.** Leave out the cell that calls `load`, and define `images`, `labels`, `test` and `test_labels` instead.
 #   `images` and `test` hold integers from 0 to `LEVELS - 1`, of the shape [count, height, width, channels], where
 #   height and width are equal. Set `SIZE` to the height, and `LEVELS` to the number of values that a pixel can have.
-#   `labels` and `test_labels` hold integers from 0, of the shape [count]. Skip the cell with `pixelcnn score`, which
-#   needs files.
+#   `labels` and `test_labels` hold the class of each image, 0, 1, 2 and so on, of the shape [count]. Skip the cell with
+#   `pixelcnn score`, which needs files.
 # - **Keep the results in Colab.** First run `from google.colab import drive; drive.mount("/content/drive")`, and set
 #   `WORKDIR` to a folder of your Drive.
 

@@ -12,15 +12,13 @@ from configs import ConfigDict, predecessors
 
 def get_config() -> ConfigDict:
     config = predecessors.get_config("vae")
-    config.vae.update(bottleneck=32, encoder_features=(32, 64), map_features=16)
+    config.vae.update(bottleneck=32, encoder_features=(32, 64), map_features=16, importance_samples=256)
     config.vae.free_nats = 0.35  # against posterior collapse
-    config.vae.importance_samples = 256
     config.data.validation_split = "validation"
     config.model.update(features=48, head_features=48, dtype="bfloat16")
     config.optimizer.update(name="muon", learning_rate=3e-3, weight_decay=0.03)
     config.train.start_from = "binarized_mnist_convolutional"
     config.train.reinitialise = ("vertical_h", "horizontal_h")  # its h is the view
-    config.train.steps = 2_000
-    config.train.update(batch_size=32, microbatch_size=4, ema_decay=0.998, eval_every=500)
+    config.train.update(batch_size=32, microbatch_size=4, ema_decay=0.998, steps=2_000, eval_every=500)
     config.train.update(report_images=500, sample_rows=40, sample_columns=12)
     return config

@@ -29,7 +29,8 @@ def get_config(step: str = "1", experiment: str = "unconditional") -> ConfigDict
     config.seed = max(0, number - 4)
     config.data.update(train_split="train[:49000]", validation_split="train[49000:]")
     config.model.update(features=96, layers=7, head_features=192, mixture=10, linear_prediction=True, dtype="bfloat16")
-    config.optimizer.update(name="muon", learning_rate=3e-3, weight_decay=0.1, schedule="constant")
+    config.optimizer.update(name="muon", weight_decay=0.1, schedule="constant")
+    config.optimizer.learning_rate = 2.5e-3 if number == 8 else 3e-3
     config.optimizer.warmup_steps = 500 if number == 1 else 100
     config.train.update(batch_size=16, microbatch_size=2, steps=STEPS[number - 1], ema_decay=0.999)
     config.train.update(eval_every=1_500, checkpoint_every=250, score_train_images=1_000, sample_rows=1)
@@ -41,6 +42,4 @@ def get_config(step: str = "1", experiment: str = "unconditional") -> ConfigDict
     if number >= 7:
         config.model.update(features=144, head_features=288)
         config.train.eval_every = config.train.steps // 4
-    if number == 8:
-        config.optimizer.learning_rate = 2.5e-3
     return config

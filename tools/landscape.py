@@ -1,4 +1,4 @@
-"""Plots the chains of trainings behind two published models: the likelihood after each, by images and by hours.
+"""Plots the chains of trainings behind three published models: the likelihood after each, by images and by hours.
 
 python -m tools.landscape [-o docs/pictures/landscape.png]
 
@@ -22,21 +22,24 @@ from pixelcnn_jax.foundation.user_command import UserCommand
 
 
 class Chain(NamedTuple):
-    """A config of numbered steps, what its scores are, and published test scores."""
+    """Configs of numbered steps by their label, what their scores are, and published test scores."""
 
-    config: str
+    configs: dict[str, str]
     title: str
     published: dict[str, float]
 
 
 CHAINS = (
     Chain(
-        "configs.cifar10",
+        {"cifar10": "configs.cifar10"},
         "CIFAR-10, bits/dim on validation",
         {"PixelCNN": 3.14, "Row LSTM": 3.07, "Gated PixelCNN": 3.03, "Diagonal BiLSTM": 3.00},  # 1601.06759, 1606.05328
     ),
     Chain(
-        "configs.binarized_mnist",
+        {
+            "binarized_mnist_convolutional": "configs.binarized_mnist_convolutional",
+            "binarized_mnist": "configs.binarized_mnist",
+        },
         "binary MNIST, nats on test",
         {
             "PixelCNN": 81.30,
@@ -56,20 +59,22 @@ def numbers(module: ModuleType, start: str, end: str) -> np.ndarray:
 
 
 def draw(axes: Axes, chain: Chain, *, hours: bool) -> None:
-    module = importlib.import_module(chain.config)
-    minutes, scores = numbers(module, "Time:", "minutes"), numbers(module, "Result:", ";")
-    configs = [module.get_config(str(step + 1)) for step in range(len(scores))]
-    images = np.array([config.train.steps * config.train.batch_size for config in configs])
-    cost = np.cumsum(minutes / 60 if hours else images / 1000)
-    is_done = [config.optimizer.schedule != "constant" or bool(config.optimizer.decay) for config in configs]
-    axes.plot(cost, scores, "-", color="C0", linewidth=1)
-    axes.scatter(cost, scores, facecolors=np.where(is_done, "C0", "white"), edgecolors="C0", zorder=3)
+    for i, (label, name) in enumerate(chain.configs.items()):
+        color, module = f"C{i}", importlib.import_module(name)
+        minutes, scores = numbers(module, "Time:", "minutes"), numbers(module, "Result:", ";")
+        configs = [module.get_config(str(step + 1)) for step in range(len(scores))]
+        images = np.array([config.train.steps * config.train.batch_size for config in configs])
+        cost = np.cumsum(minutes / 60 if hours else images / 1000)
+        is_done = [config.optimizer.schedule != "constant" or bool(config.optimizer.decay) for config in configs]
+        axes.plot(cost, scores, "-", color=color, linewidth=1, label=label)
+        axes.scatter(cost, scores, facecolors=np.where(is_done, color, "white"), edgecolors=color, zorder=3)
     for name, score in chain.published.items():
         axes.axhline(score, color="grey", linewidth=0.8, linestyle=":")
         axes.annotate(f"{name} {score:.2f}", (0.02, score), xycoords=("axes fraction", "data"), va="bottom", size=8)
     axes.set(xlabel="hours on one CPU core" if hours else "thousand training images", ylabel=chain.title)
     axes.set_xlim(0, None)
     axes.grid(alpha=0.3)
+    axes.legend()
 
 
 @click.command(cls=UserCommand)

@@ -31,14 +31,14 @@ def seconds_of(card: dict[str, Any]) -> float:
 
 
 def training_of(card: dict[str, Any]) -> dict[str, str]:
-    """Formats parameters, training time of the chain and augmentation."""
+    """Formats parameters, training time of the chain and augmentation of the last training."""
     config = card["config"]
-    views = config[card["experiment"]].get("augment", 0)
-    shifts = ", shifts" * (card["experiment"] == "unconditional")
+    section, shifts = config[card["experiment"]], ", shifts" * (card["experiment"] == "unconditional")
+    views = "rotations by 180°" if section.get("views") == [3] else "flips, transposes" + shifts
     return {
         "parameters": f"{card['parameters']:,}",
         "training": f"{seconds_of(card) / 60:.0f} min",
-        "augmentation": "flips, transposes" + shifts if views else "flips" if config["data"]["flip"] else "none",
+        "augmentation": views if section.get("augment", 0) else "flips" if config["data"]["flip"] else "none",
     }
 
 

@@ -3,9 +3,9 @@
 The network has a vertical and a horizontal stack, and each layer has a part in both. The vertical stack reads the rows
 above a pixel. The horizontal stack reads the result of the vertical stack, the pixels to the left in the row, and a
 part of the pixel itself: the channels of a pixel, its *colours*, are predicted one after the other, and each may depend
-on the earlier ones. The docstrings refer to figures and equations of the paper, 1606.05328. This drawing of a layer
-follows its figure 2; the words on the lines (``vertical``, ``crossing``, ``left``, ``pixel``, ``out``) are kernels,
-which are described below it::
+on the earlier ones. The docstrings refer to figures and equations of the paper, 1606.05328. The drawing shows one
+layer, as figure 2 of the paper does. The words ``vertical``, ``crossing``, ``left``, ``pixel`` and ``out`` in it are
+kernels, which are described after the drawing::
 
     vertical input --> vertical + bias --+--> + condition --> gate --------------> vertical input of the next layer
                                          |
@@ -52,10 +52,10 @@ To call or change these functions, you also need to know:
   kernel; ``models.colours.mask_params`` cuts it in two, and masks ``pixel`` and ``out``. For the masks, the features
   are divided into groups, one for each colour. Each group may depend on all earlier pixels. Of the current pixel, it
   may depend only on the colours before its own: with RGB, the group of green may depend on red, but not on green or
-  blue. In the first layer, ``pixel`` therefore reads the colours before its own from the image. In the other layers, it
-  reads the features of the same group and of the earlier groups from the layer before, and ``out`` in every layer reads
-  the gated units of these groups. To read the same group is safe. For example, the green features of the layer before
-  depend on the earlier pixels and, of the current pixel, only on red.
+  blue. In the first layer, ``pixel`` therefore reads the colours before that of the group from the image. In the other
+  layers, it reads the features of the same group and of the earlier groups from the layer before, and ``out`` in every
+  layer reads the gated units of these groups. To read the same group is safe. For example, the green features of the
+  layer before depend on the earlier pixels and, of the current pixel, only on red.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1

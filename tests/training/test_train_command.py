@@ -54,7 +54,7 @@ def complaint(capsys, line):
         (["--config=configs/cifar.py", "--dry_run", "--config.seed=1"], "did you mean configs/cifar10"),
         (["--config=configs/cifar10.py:class_conditional", "--dry_run"], "a step from 1 to 8"),
         (["--config=configs/mnist.py:3", "--dry_run"], "a step from 1 to 2"),
-        (["--config=configs/binarized_mnist.py:0", "--dry_run"], "a step from 1 to 5"),
+        (["--config=configs/binarized_mnist.py:0", "--dry_run"], "a step from 1 to 3"),
         (["--config=configs/digits.py:nothing", "--dry_run"], "choose one of unconditional, "),
         (["--config=configs/mnist_classes.py:clas_conditional", "--dry_run"], "class_conditional"),
         (["--config=configs/digits_ablations.py:x", "--dry_run"], "This config takes no argument, one was given"),
