@@ -45,8 +45,9 @@ class Container:
       extra: The caller's bytes.
       streams: The bytes of each group.
       first: Index of the tile, if this container was made by ``only`` for one tile.
-      columns_of_all: Width for which the decoder of the complete container is compiled, its ``columns``. The method
-        ``only`` stores it with a group or tile, so that the same program decodes this part. Otherwise it is 0.
+            columns_of_all: If this container is a group or tile that ``only`` has selected, the ``columns`` of the complete
+        container, so that the program compiled for the whole also decodes the part. Otherwise 0.
+
     """
 
     model: bytes
