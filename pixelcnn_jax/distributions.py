@@ -113,10 +113,12 @@ def add_linear_prediction(
       outputs: mixture parameters relative to the prediction, then its coefficients.
       terms: from ``differences``.
     """
-    numbers, coefficients = split_coefficients(outputs, terms, components)
+    *subpixels, count = terms.shape
+    terms = terms.reshape(-1, count)  # jaxlib 0.10.2 crashes with seven axes (jax issue 40412)
+    numbers, coefficients = split_coefficients(outputs.reshape(len(terms), outputs.shape[-1]), terms, components)
     twice = terms[..., :1] + jnp.sum(coefficients * terms[..., 1:, None], axis=-2)
-    nearer = (NARROWED - 1) * centres_of(components).reshape((1,) * (twice.ndim - 1) + (components,))
-    return numbers.at[..., components : 2 * components].add(twice / 2 + nearer.astype(twice.dtype))
+    nearer = ((NARROWED - 1) * centres_of(components)).astype(twice.dtype)[None]
+    return numbers.at[..., components : 2 * components].add(twice / 2 + nearer).reshape(*subpixels, numbers.shape[-1])
 
 
 def mixture_log_probs(

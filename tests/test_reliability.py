@@ -36,7 +36,7 @@ def test_a_signal_ends_a_process_with_a_checkpoint_and_one_line(tmp_path):
     wait_for(lambda: (workdir / "checkpoints/200/manifest.json").exists(), process)
     process.send_signal(signal.SIGTERM)
     _, complaint = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM
+    assert process.returncode == 128 + signal.SIGTERM, complaint
     lines = [line for line in complaint.splitlines() if line]
     assert len(lines) == 1, complaint
     step = checkpoints(workdir)[-1]

@@ -45,9 +45,8 @@ class Container:
       extra: The caller's bytes.
       streams: The bytes of each group.
       first: Index of the tile, if this container was made by ``only`` for one tile.
-            columns_of_all: If this container is a group or tile that ``only`` has selected, the ``columns`` of the complete
+      columns_of_all: If this container is a group or tile that ``only`` has selected, the ``columns`` of the complete
         container, so that the program compiled for the whole also decodes the part. Otherwise 0.
-
     """
 
     model: bytes

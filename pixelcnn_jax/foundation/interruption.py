@@ -18,9 +18,9 @@ def end_in_one_line(message: str) -> None:
 
     def end(number: int, frame: FrameType | None) -> None:
         os.write(2, f"{message}\n".encode())
-        while frame is not None and "importlib" not in frame.f_code.co_filename:
+        while frame is not None and not {"_xla_gc_callback", "_find_and_load"} & {frame.f_code.co_name}:
             frame = frame.f_back
-        if frame is not None:  # JAX's imports collect garbage, whose callbacks lose an exception
+        if frame is not None:  # JAX's callback of the garbage collector, also in imports, loses an exception
             os._exit(128 + number)
         sys.exit(128 + number)
 

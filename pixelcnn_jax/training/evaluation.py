@@ -24,7 +24,7 @@ from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Batch, Experiment, Params
 from pixelcnn_jax.training.processes import own_rows
 
-Scorer = Callable[[Params, Dataset], dict[str, Any]]  # the mean loss of a split
+Scorer = Callable[..., dict[str, Any]]  # params, dataset, optional check -> mean loss of a split; see make_evaluator
 PerImage = Callable[[Params, Batch], Any]  # an array [batch, ...], or a pytree
 
 QUANTILE = 1.959964  # 97.5 % of the standard normal
@@ -144,7 +144,7 @@ def summarise(losses: Float[np.ndarray, " count"], spec: ImageSpec) -> Evaluatio
 
 def make_evaluator(
     function: PerImage, *, batch_size: int, microbatch_size: int | None = None, shows: bool = True
-) -> Callable[[Params, Dataset], Any]:
+) -> Callable[..., Any]:
     """Compiles a per-image function for whole splits, on all devices, with full matmul precision.
 
     Args:
@@ -156,7 +156,7 @@ def make_evaluator(
       shows: show a progress bar.
 
     Returns:
-      ``params, dataset -> values [count, ...]``, in order.
+      ``params, dataset -> values [count, ...]``, in order. A third argument is called before each batch; it may raise.
     """
     mesh = data_mesh()
     part_size = (microbatch_size or 1) * mesh.size
@@ -172,11 +172,12 @@ def make_evaluator(
 
     compiled = jax.jit(whole_batch, out_shardings=replicated(mesh))
 
-    def over_split(params: Params, dataset: Dataset) -> Any:
+    def over_split(params: Params, dataset: Dataset, check: Callable[[], None] = lambda: None) -> Any:
         values: list[Any] = []
         total, title = -(-len(dataset) // batch_size), f"scoring {dataset.description}"
         batches = evaluation_batches(dataset, batch_size=batch_size, **own_rows())
         for batch in progress_bar(batches, title, shown=shows, total=total, delay=2, leave=False):
+            check()
             with jax.default_matmul_precision("highest"):  # float32 on any device
                 values.append(compiled(params, shard_batch(mesh, batch)))
             wait_for_older(values)
@@ -185,7 +186,7 @@ def make_evaluator(
     return over_split
 
 
-def per_image(config: RunConfig, function: PerImage, *, shows: bool = True) -> Callable[[Params, Dataset], Any]:
+def per_image(config: RunConfig, function: PerImage, *, shows: bool = True) -> Callable[..., Any]:
     """Compiles a per-image function for whole splits, with the config's batch sizes."""
     size, micro = config.train.eval_batch_size, config.train.microbatch_size
     return make_evaluator(function, batch_size=size, microbatch_size=micro, shows=shows)
@@ -193,8 +194,8 @@ def per_image(config: RunConfig, function: PerImage, *, shows: bool = True) -> C
 
 def make_scorer(config: RunConfig, experiment: Experiment, *, shows: bool = True) -> Scorer:
     """Compiles the mean loss of a split."""
-    losses_of = per_image(config, lambda params, batch: experiment.loss(params, batch, None), shows=shows)
-    return lambda params, dataset: score(losses_of(params, dataset), dataset, measure=experiment.measure)
+    losses = per_image(config, lambda params, batch: experiment.loss(params, batch, None), shows=shows)
+    return lambda params, dataset, *check: score(losses(params, dataset, *check), dataset, measure=experiment.measure)
 
 
 def finite_values(losses_of: Callable[[Params, Dataset], Any], params: Params, dataset: Dataset) -> Any:

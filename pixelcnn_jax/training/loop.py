@@ -25,7 +25,7 @@ from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.config import RunConfig, run_keys, to_dict
 from pixelcnn_jax.training.custom_loggers import make_loggers
-from pixelcnn_jax.training.evaluation import score
+from pixelcnn_jax.training.evaluation import Scorer, score
 from pixelcnn_jax.training.experiment import Experiment, Params
 from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, samples_file
 from pixelcnn_jax.training.optimizer import make_optimizer, make_schedule
@@ -57,7 +57,7 @@ class Loop:
     splits: Splits
     workdir: Path | None
     best: BestModel
-    scorer: Callable[[Params, Dataset], dict[str, Any]]
+    scorer: Scorer
     draw: Callable[[str, Params, int], None] = lambda *_: None
     report: Callable[[Metrics], None] = lambda _: None
     shows: bool = True
@@ -106,8 +106,8 @@ class Loop:
                         self.validate(step, stop)
                     if stop.reached(step):
                         raise StopNow
-                with stop.may_raise():  # last chance to stop before scoring
-                    self.report(self.metrics)
+                self.report(self.metrics)
+                stop.check(limit=True)  # last chance to stop before scoring
             except (StopNow, *ends_of_output):
                 step = int(self.state.step)
                 if step > self.saved:  # saving a step again would first remove it
@@ -153,13 +153,15 @@ class Loop:
     def validate(self, step: int, stop: StopRequest) -> None:
         """Scores the validation split, keeps the best parameters, and draws samples."""
         measure, ema = self.experiment.measure, self.state.ema
-        with stop.may_raise(), self.watch.paused():
-            scored = self.scorer(ema, self.splits.validation)
+        stop.check(limit=True)
+        with self.watch.paused():
+            scored = self.scorer(ema, self.splits.validation, stop.check)
             if not math.isfinite(loss := scored[measure]):
                 self.checkpoints.discard_from(step)
                 raise InputError(f"The validation loss is not finite at step {step}: {REMEDY}")
             self.best.offer(step, scored, ema)
             self.draw(samples_file(step), ema, step)
+            stop.check()
             self.record(step, **{f"validation_{measure}": loss})
             self.report(self.metrics)
             if self.shows:

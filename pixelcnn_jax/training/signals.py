@@ -26,7 +26,7 @@ class Interrupted(Exception):  # noqa: N818 (it is a request, not an error)
 
 
 class StopNow(BaseException):
-    """Leaves the train loop, to save and stop: raised by a signal inside ``may_raise``, or by the loop itself."""
+    """Leaves the train loop, to save and stop: raised by ``StopRequest.check``, or by the loop itself."""
 
 
 class StopRequest:
@@ -40,7 +40,6 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal: int | None = None
         self.multihost = jax.process_count() > 1
-        self._raises = False
 
     def pass_on(self, number: int, frame: FrameType | None) -> None:
         """Handles a signal by JAX's SIGTERM, which stops all processes at one step."""
@@ -49,27 +48,23 @@ class StopRequest:
         signal.raise_signal(signal.SIGTERM)
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Handles a signal in a single process."""
+        """Handles a signal in a single process. It raises nothing, which JAX's callbacks would lose or change."""
         self.signal = number if number != signal.SIGALRM else self.signal or number
-        if number == signal.SIGALRM:  # raises nothing, or a validation longer than the limit would start again forever
+        if number == signal.SIGALRM:
             return
         for sig in SIGNALS:
             signal.signal(sig, signal.SIG_DFL)
         if number == signal.SIGINT and os.isatty(2):
             os.write(2, b"\nStopping after this step and saving it. Press Ctrl-C again to quit without saving.\n")
-        if self._raises:
-            raise StopNow
 
-    @contextlib.contextmanager
-    def may_raise(self) -> Iterator[None]:
-        """Lets a signal, also an earlier one, raise ``StopNow`` in repeatable work of a single process."""
-        self._raises = True
-        try:
-            if self.signal is not None and not self.multihost:
-                raise StopNow
-            yield
-        finally:
-            self._raises = False
+    def check(self, *, limit: bool = False) -> None:
+        """Raises ``StopNow`` in repeatable work of a single process, after a signal.
+
+        Args:
+          limit: also after the time limit. Inside a validation, one longer than the limit would start again forever.
+        """
+        if self.signal and (limit or self.signal != signal.SIGALRM) and not self.multihost:
+            raise StopNow
 
     def reached(self, step: int) -> bool:
         """Whether to stop after this step; all processes agree."""
