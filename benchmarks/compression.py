@@ -61,7 +61,7 @@ FORMATS = {"PNG": (png, decode_picture), "WebP": (webp, decode_picture), "JPEG X
 def as_picture(image: np.ndarray, levels: int) -> Image.Image:
     pixels = as_pixels(image, levels=levels)
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    return picture.convert("1", dither=Image.Dither.NONE) if levels == 2 else picture
+    return picture.convert("1", dither=Image.Dither.NONE) if levels == 2 and picture.mode == "L" else picture
 
 
 def tile(images: np.ndarray) -> np.ndarray:

@@ -125,9 +125,9 @@ model, variables, history = fit(None, images, levels=LEVELS, steps=STEPS, workdi
 # (`None` chooses a network with dropout if `fit` sees each image more than ten times. Here, it sees each about 16
 # times.)
 #
-# The curve `validation` becomes flat at the end of every training, because the learning rate falls to zero. A flat end
-# therefore does not mean that the model has learned all it can. To find out whether it has, train with twice as many
-# `STEPS` in a new `WORKDIR`, and compare the best scores.
+# The curve `validation` becomes flat at the end of every training with `fit`, because the learning rate falls to zero.
+# A flat end therefore does not mean that the model has learned all it can. To find out whether it has, train with twice
+# as many `STEPS` in a new `WORKDIR`, and compare the best scores.
 
 # %%
 curves = {}
@@ -217,8 +217,8 @@ show(test[np.concatenate([order[:16], order[-16:]])], rows=2)
 # %% [markdown]
 # ## Condition on the class
 # To choose what to draw, train a model with the class labels: pass them to `fit` as the condition `h`. The call also
-# needs a new `workdir`, because a workdir belongs to one training. `sample` takes the classes to draw as `h`, too.
-# Here, the new model draws eight images of each class.
+# needs a new `workdir`, because a workdir belongs to one training. When you call `sample`, its argument `h` says which
+# classes to draw. Here, the new model draws eight images of each class.
 
 # %%
 classes = int(labels.max()) + 1

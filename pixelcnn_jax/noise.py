@@ -59,13 +59,13 @@ class Poisson:
           measured: The counts.
 
         Returns:
-          The estimates in nats.
+          The estimates in nats, NaN for a negative number.
         """
         y = np.asarray(measured) + 0  # bool would select
         n = np.arange(int(y.max(initial=0)) + 1)
         halves = np.concatenate([[0], np.cumsum(2 / (2 * np.arange(1, len(n) // 2 + 1) - 1))])[n // 2]
         log_factorials = np.cumsum(np.log(np.maximum(n, 1)))
-        return (n - n * (halves - np.euler_gamma - math.log(2)) + log_factorials)[y]
+        return np.where(y < 0, np.nan, (n - n * (halves - np.euler_gamma - math.log(2)) + log_factorials)[y])
 
 
 @dataclasses.dataclass(frozen=True)

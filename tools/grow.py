@@ -6,6 +6,7 @@ The new folder can be given to --config.train.start_from. New units read the old
 units start at zero; new layers are appended, and the 1x1 convolution to their residual stream starts at zero.
 """
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ import jax
 import numpy as np
 
 from pixelcnn_jax import GatedPixelCNN, load_pretrained
+from pixelcnn_jax.cli.options import check_output
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.user_command import UserCommand
 from pixelcnn_jax.models.colours import colour_groups
@@ -64,6 +66,7 @@ def old_units(old: int, new: int, channels: int) -> np.ndarray:
 @click.option("--head-features", type=int)
 def main(name: str, folder: str, **larger: int | None) -> None:
     """Write the model NAME, enlarged, to FOLDER."""
+    check_output(Path(folder), folder=True, name="FOLDER")
     model, variables, card = load_pretrained(name)
     fields = ("image_spec", "experiment", "measure", "density", "guidance", "views", "config")
     kept = {field: card[field] for field in fields if field in card}

@@ -68,6 +68,8 @@ def outcome_of(place: Path, bug: dict[str, Any]) -> tuple[str, float]:
 @click.option("--only", default="", help="Plant only bugs whose file or description contains this.")
 def main(only: str) -> None:
     bugs = [bug for bug in tomllib.loads(BUGS.read_text())["bug"] if only in bug["file"] + bug["what"]]
+    if not bugs:
+        raise click.ClickException(f"No bug matches {only}.")
     began, missed = time.monotonic(), 0
     with tempfile.TemporaryDirectory(prefix="planted-bugs-") as folder:
         place = Path(folder)

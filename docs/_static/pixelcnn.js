@@ -200,7 +200,7 @@ function* stepsOf(model, images, labels, width) {
 
 /** Reads a container, and checks its numbers before time or memory depends on them. */
 async function unpack(model, bytes, limit) {
-  bytes = Uint8Array.from(bytes); // a Buffer of Node would share its memory with its slices
+  bytes = new Uint8Array(bytes); // a copy, except of an ArrayBuffer: a Buffer of Node would share memory with slices
   const begins = (at) => String.fromCharCode(...bytes.subarray(at, at + 10)) === "\x93PCNN\r\n\x1a\x02\0";
   const end = bytes.length - 8;
   check(begins(0) && end >= 74, "This is not a .pcnn file of version 2.");

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, Key
 from experiments.extensions.scene_reader import accuracy_of_scenes, check_reader, one_caption_of_each, word_by_word
 from experiments.shared.measuring import Classified
 from experiments.shared.parts import draw_grid, drawer, init_of, nats_given_each
-from pixelcnn_jax import nll
+from pixelcnn_jax import InputError, nll
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
@@ -46,6 +46,9 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
     section = config.section
     encoder = TextEncoder((spec.height, spec.width, section.map_features), required(spec.words, "captions"))
     model = ConditionalModel(make_network(config.model, spec), encoder)
+
+    if section.guidance and not section.drop_condition:
+        raise InputError("config.captions.guidance needs a training with config.captions.drop_condition above 0.")
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         captions = batch["caption"]

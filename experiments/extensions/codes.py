@@ -4,7 +4,6 @@ With ``config.codes.coarse_tokenizer`` there are two levels: coarse codes, and f
 s. The score is the bits of all codes of an image, which are no likelihood of its pixels.
 """
 
-import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +25,7 @@ from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.custom_loggers import imported_function
 from pixelcnn_jax.training.experiment import Batch, Experiment, Networks, Params, Pictures
 from pixelcnn_jax.zoo.model_card import GIVEN_CAPTION, GIVEN_LABEL, UNCONDITIONAL
 from pixelcnn_jax.zoo.registry import make_network
@@ -44,11 +44,10 @@ class Config:
 def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
     """Builds the experiment: bits of the codes; decoded samples, a row for each class or caption."""
     section = config.section
-    if bool(section.tokenizer) == bool(section.decoder):
-        raise InputError("Set config.codes.tokenizer to a workdir, or config.codes.decoder if the data holds codes.")
-    if section.decoder and (config.data.scan != "rows" or config.data.invert):
-        raise InputError("config.codes.decoder decodes codes as they are stored: leave out data.scan and data.invert.")
-    decode = pkgutil.resolve_name(section.decoder) if section.decoder else None
+    changed = config.data.scan != "rows" or config.data.invert or section.coarse_tokenizer
+    if bool(section.tokenizer) == bool(section.decoder) or (section.decoder and changed):
+        raise InputError("Set config.codes.tokenizer, or for data of codes only decoder, without data.scan and invert.")
+    decode = imported_function(section.decoder, "config.codes.decoder") if section.decoder else None
     networks, variables = load_tokenizers(config, spec, prepared or {})
     inputs = add_priors(config, spec, networks, variables)
     levels = None if decode is None else 256

@@ -91,11 +91,11 @@ def triplet_loss(
 
     Args:
       embeddings: unit vectors.
-      copies: true for pairs of the same image, which are no positives.
+      copies: true for pairs of the same image, which are no positives; the first copy stands for all.
     """
     distance = jnp.maximum(squared_distances(embeddings, embeddings), 0)
     same = labels[:, None] == labels[None]
-    positive = same & ~copies & jnp.any(~same, axis=1, keepdims=True)
+    positive = same & ~(copies | jnp.tril(copies, -1).any(1)[None]) & jnp.any(~same, axis=1, keepdims=True)
     farther = ~same[:, None, :] & (distance[:, None, :] > distance[:, :, None])
     nearest_farther = jnp.min(jnp.where(farther, distance[:, None, :], jnp.inf), axis=2)
     farthest = jnp.max(jnp.where(same, 0.0, distance), axis=1, keepdims=True)

@@ -59,7 +59,8 @@ def evaluate_split(
     """
     data, train = density.data, density.settings("train", TrainConfig)
     name = getattr(data, f"{split}_split")
-    if "data" not in density.card["config"]:
+    has_h = {"caption": data.captions, "examples": data.max_examples}.get(str(density.part), True)  # not from ``fit``
+    if "data" not in density.card["config"] or not has_h:
         raise InputError(f"{density.name} does not record its data set: use pixelcnn_jax.evaluate on an array.")
     if not name:
         other = "train" if split == "validation" else "validation"

@@ -75,7 +75,7 @@ def read_patches(file: Path, density: Density) -> list[image_files.Pixels]:
     if pixels.dtype == np.uint16 and levels <= 256 and (data.dataset == "folder" or pixels.max() < levels):
         data, stored = replace(data, binarize="none", bits=None), levels
     elif counts:
-        stored = MAX_LEVELS if data.dataset == "folder" else data.levels
+        stored = {"folder": MAX_LEVELS, "digits": DIGITS_LEVELS}.get(data.dataset, data.levels)
         check_values(pixels, max(stored, levels), name=str(file))
     elif data.binarize == "threshold":
         stored = {"digits": DIGITS_LEVELS, "array": min(256, data.levels)}.get(data.dataset, 256)

@@ -67,7 +67,8 @@ def as_floats(model: Network, params: Params) -> Params:
 def encode_integers(model: Network, net: Params, images: Images) -> Float[Array, "batch height width inputs"]:
     """Encodes a constant 1, then 2 x - (levels - 1) or codes."""
     if model.code_features:
-        values = net["embedding"]["kernel"][jnp.arange(model.channels), images].reshape(*images.shape[:3], -1)
+        codes = jnp.asarray(images, jnp.int32)
+        values = net["embedding"]["kernel"][jnp.arange(model.channels), codes].reshape(*codes.shape[:3], -1)
     else:
         values = 2 * jnp.asarray(images).astype(net["head"]["logits"]["kernel"].dtype) - (model.levels - 1)
     return jnp.concatenate([jnp.ones_like(values[..., :1]), values], axis=-1)

@@ -23,7 +23,7 @@ def read_measurement(file: pathlib.Path, index: int | None) -> PIL.Image.Image:
     Raises:
       ValueError: for what is no grey image of counts.
     """
-    image = values = _open(file, file.stat().st_mtime_ns)
+    image = values = _open(file, (*file.stat()[1:3], file.stat().st_size, file.stat().st_mtime_ns))
     if index or (values.ndim == 3 and index is not None):
         image = values[index]
     is_colour = values.ndim == 3 and values.shape[2] < 5
@@ -76,5 +76,5 @@ READERS |= dict.fromkeys((".fits", ".fit", ".fts"), _read_fits)
 
 
 @functools.lru_cache(maxsize=1)  # since the images of a stack are read one after the other
-def _open(file: pathlib.Path, changed: int) -> Any:
+def _open(file: pathlib.Path, version: tuple[int, ...]) -> Any:
     return READERS[file.suffix.lower()](file)

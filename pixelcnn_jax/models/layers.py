@@ -52,10 +52,10 @@ To call or change these functions, you also need to know:
   kernel; ``models.colours.mask_params`` cuts it in two, and masks ``pixel`` and ``out``. For the masks, the features
   are divided into groups, one for each colour. Each group may depend on all earlier pixels. Of the current pixel, it
   may depend only on the colours before its own: with RGB, the group of green may depend on red, but not on green or
-  blue. In the first layer, ``pixel`` therefore reads the colours before that of the group from the image. In the other
-  layers, it reads the features of the same group and of the earlier groups from the layer before, and ``out`` in every
-  layer reads the gated units of these groups. To read the same group is safe. For example, the green features of the
-  layer before depend on the earlier pixels and, of the current pixel, only on red.
+  blue. In the first layer, ``pixel`` reads the image, so for the group of green it may read only red. In the other
+  layers, ``pixel`` reads the features of the layer before: for green, those of the groups of red and green. In every
+  layer, ``out`` reads the gated units of the same groups, again red and green. To read the same group is safe, because
+  the green features of the layer before depend on the earlier pixels and, of the current pixel, only on red.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1

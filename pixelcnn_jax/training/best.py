@@ -85,8 +85,9 @@ class BestModel:
 
     def complete(self, result: dict[str, Any]) -> None:
         """Adds the results of a finished run to the card."""
-        facts = ("steps", "train_seconds", "devices", "versions", "report")
-        params, added = self.params(), {name: result[name] for name in facts}
+        params, facts = self.params(), ("steps", "train_seconds", "devices", "versions")
+        added = {name: result[name] for name in facts}
+        added["report"] = {name: x for name, x in result["report"].items() if not isinstance(x, list | dict)}
         run_on_first_process(lambda: self._save(params, result["scores"], **added))
 
     def _save(self, params: Params, scores: dict[str, Any], **facts: Any) -> None:

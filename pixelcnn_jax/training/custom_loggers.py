@@ -24,7 +24,7 @@ def make_loggers(names: Iterable[str], workdir: Path, config: Mapping[str, Any])
     Raises:
       InputError: for a function that cannot be imported.
     """
-    attempts = [(unless_failed(name), _function(name)) for name in names]
+    attempts = [(unless_failed(name), imported_function(name, "config.train.loggers")) for name in names]
     return [partial(attempt, attempt(make, workdir, config)) for attempt, make in attempts]
 
 
@@ -43,9 +43,10 @@ def unless_failed(name: str) -> Callable[..., Any]:
     return attempt
 
 
-def _function(name: str) -> Callable[[Path, Mapping[str, Any]], Log]:
+def imported_function(name: str, field: str) -> Callable[..., Any]:
+    """Imports the function "module:function" that a field of the config names; raises InputError if it cannot."""
     module, _, function = name.partition(":")
     try:
         return getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f'config.train.loggers must be functions "module:function", got "{name}": {error}.') from error
+        raise InputError(f'{field} must name functions as "module:function", got "{name}": {error}.') from error

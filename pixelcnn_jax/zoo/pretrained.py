@@ -223,10 +223,10 @@ def save_pretrained(
     }
     side, card = _side_file(file, digest), {**facts, **card, **facts}
     try:
-        text = json.dumps(card, allow_nan=False)
+        card = json.loads(json.dumps(card, allow_nan=False, default=np.generic.item))
     except (TypeError, ValueError) as error:
         raise InputError(f"card cannot be stored as JSON: {error}") from None
-    checked(json.loads(text), file.with_suffix(".json"))
+    checked(card, file.with_suffix(".json"))
     file.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(side, content)
     write_json(file.with_suffix(".json"), card)

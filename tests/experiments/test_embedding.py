@@ -50,11 +50,13 @@ def test_triplets_by_hand():
     ]
     np.testing.assert_allclose(triplet_loss(embeddings, labels, copies=jnp.eye(4, dtype=bool)), expected, rtol=1e-5)
     np.testing.assert_array_equal(triplet_loss(embeddings, jnp.arange(4), copies=jnp.eye(4, dtype=bool)), 0)
+    padded, labels = jnp.array([0, 1, 2, 3, 3, 3]), jnp.array([0, 1, 0, 0])  # the padding of a batch counts once
+    losses = [triplet_loss(embeddings[i], labels[i], copies=i[:, None] == i[None])[:4] for i in (padded, padded[:4])]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
 def test_a_copy_is_no_pair_but_a_collapse_costs_the_margin():
-    embeddings, labels = on_unit_sphere(jnp.array([[1.0, 0], [1, 0], [1, 0]])), jnp.array([0, 0, 1])
-    same = jnp.eye(3, dtype=bool)
+    embeddings, labels, same = on_unit_sphere(jnp.array([[1.0, 0]] * 3)), jnp.array([0, 0, 1]), jnp.eye(3, dtype=bool)
     np.testing.assert_array_equal(triplet_loss(embeddings, labels, copies=same.at[:2, :2].set(True)), 0)
     np.testing.assert_allclose(triplet_loss(embeddings, labels, copies=same), [0.2, 0.2, 0], atol=1e-6)
     np.testing.assert_array_equal(triplet_loss(embeddings, jnp.zeros(3, int), copies=same), 0)

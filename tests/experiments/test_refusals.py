@@ -16,7 +16,7 @@ REFUSALS = [
     ("class_conditional", {"settings.classifier": "classifier", "data.scan": "rotated"}, r"config\.data\.scan"),
     ("tokenizer", {"data.resize": 7}, r"config\.data\.resize"),
     ("codes", {}, r"config\.codes\.tokenizer"),
-    ("codes", {"settings.decoder": "my_codes:decode", "data.scan": "columns"}, "as they are stored"),
+    ("codes", {"settings.decoder": "my_codes:decode", "data.scan": "columns"}, "for data of codes only"),
     ("codes", {"settings.tokenizer": "classifier"}, "experiment tokenizer"),
     ("codes", {"settings.tokenizer": "tokenizer", "data.resize": 7}, "8x8x1 with 17 levels, not of 7x7x1"),
     ("embedding_conditional", {"settings.embedder": "unconditional"}, "experiment embedding"),

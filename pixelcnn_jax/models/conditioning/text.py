@@ -13,8 +13,8 @@ PADDING = 0  # a sentence of padding alone is no caption
 
 
 def split_words(sentence: str) -> list[str]:
-    """Splits a sentence into lower-case words without punctuation."""
-    return re.findall(r"[\w'-]+", sentence.lower())
+    """Splits a sentence into lower-case words without punctuation, except inside a word."""
+    return re.findall(r"\w+(?:['-]\w+)*", sentence.lower())
 
 
 def vocabulary(sentences: Iterable[str]) -> tuple[str, ...]:

@@ -96,7 +96,7 @@ class TextEncoder(nn.Module):
     def _queries(self, head_size: int) -> Float[Array, "height width heads {head_size}"]:
         rows, columns = (nn.Embed(size, self.features)(jnp.arange(size)) for size in self.shape[:2])
         places = nn.silu(nn.Dense(self.features)(rows[:, None] + columns[None]))
-        return (nn.Dense(self.features)(places) / np.sqrt(head_size)).reshape(*self.shape[:2], self.heads, head_size)
+        return (nn.Dense(self.features)(places) / head_size**0.5).reshape(*self.shape[:2], self.heads, head_size)
 
     def tokens(self, sentences: Sequence[str]) -> Int32[np.ndarray, "sentences length"]:
         """Converts sentences to tokens.

@@ -21,7 +21,7 @@ def map_of(tokens):
 
 def test_sentences_become_tokens():
     np.testing.assert_array_equal(TOKENS, [[4, 5, 3, 1, 2], [1, 5, 3, 4, 2], [5, 0, 0, 0, 0]])
-    assert split_words("Red, on the 'square'.") == ["red", "on", "the", "'square'"]
+    assert split_words("Red - 'half-open' square's.") == ["red", "half-open", "square's"]
     assert vocabulary(["a b", "B c"]) == ("a", "b", "c")
 
 
