@@ -2,13 +2,13 @@
 
     magic, version, length of all | digest of the model | sizes | extra | length of each group | groups | digest
 
-The sizes are count, height, width and channels of the images, and ``levels``, ``batch_size``, ``lanes``, ``tile`` and
-the length of ``extra``, which holds bytes of the caller. Numbers are little-endian, and the lengths of groups are
-varints. In this module, a group is what is decoded alone. Without tiles, it has up to ``batch_size`` images. With
-tiles, it has one tile of each of these images, from the same row and column of tiles. (The argument ``group`` of
-``decompress`` counts differently: there, a group is up to ``batch_size`` images with all their tiles.) Each stream, the
-bytes of a group, is padded to at least one byte per ``SUBPIXELS_PER_BYTE`` sub-pixels, so a short file cannot claim to
-hold a large number of them.
+The sizes are count, height, width and channels of the images, and ``levels``, ``batch_size``, ``lanes`` (of the entropy
+coder), ``tile`` (0 for none) and the length of ``extra``, which holds bytes of the caller. Numbers are little-endian,
+and the lengths of groups are varints. In this module, a group is what is decoded alone. Without tiles, it has up to
+``batch_size`` images. With tiles, it has one tile of each of these images, from the same row and column of tiles. (The
+argument ``group`` of ``decompress`` counts differently: there, a group is up to ``batch_size`` images with all their
+tiles.) Each stream, the bytes of a group, is padded to at least one byte per ``SUBPIXELS_PER_BYTE`` sub-pixels, so a
+short file cannot claim to hold a large number of them.
 """
 
 import hashlib
@@ -45,8 +45,8 @@ class Container:
       extra: The caller's bytes.
       streams: The bytes of each group.
       first: Index of the tile, if this container was made by ``only`` for one tile.
-      columns_of_all: If this container is a group or tile that ``only`` has selected, the ``columns`` of the complete
-        container, so that the program compiled for the whole also decodes the part. Otherwise 0.
+      columns_of_all: In a part that ``only`` selected, the property ``columns`` of the complete container: the width
+        for which its decoder is compiled, so that the same program decodes the part. Otherwise 0.
     """
 
     model: bytes

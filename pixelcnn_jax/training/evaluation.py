@@ -156,7 +156,8 @@ def make_evaluator(
       shows: show a progress bar.
 
     Returns:
-      ``params, dataset -> values [count, ...]``, in order. A third argument is called before each batch; it may raise.
+      ``params, dataset -> values [count, ...]``, in order. An optional third argument is a function without arguments,
+      which is called before each batch, and may raise an error to stop.
     """
     mesh = data_mesh()
     part_size = (microbatch_size or 1) * mesh.size
