@@ -35,7 +35,7 @@ apply = jax.vmap(jax.vmap(model.apply, (None, 0)), (None, 0))
 actual = jax.nn.log_softmax(jax.jit(apply)(dict(params=params), images)).reshape(4, 3, 3, 3, 16)
 np.testing.assert_allclose(actual, logits(params), rtol=1e-4, atol=1e-4)
 
-many = np.tile(images.reshape(4, 3, 3, 3), (1000, 1, 1, 1))  # 36,000 pixels: sums of 32,768 have been wrong
+many = np.tile(images.reshape(4, 3, 3, 3), (1000, 1, 1, 1))  # 36,000 pixels: beyond 32,768 rows, some have been wrong
 mean = lambda params: ((values := log_prob(model, dict(params=params), many)).mean(), values)
 gradient, values = jax.jit(jax.grad(mean, has_aux=True))(params)
 np.testing.assert_allclose(values.reshape(1000, 4), np.tile(nats(params), (1000, 1)), rtol=1e-5)
