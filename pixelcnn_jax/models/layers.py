@@ -54,8 +54,8 @@ To call or change these functions, you also need to know:
   may depend only on the colours before its own: with RGB, the group of green may depend on red, but not on green or
   blue. In the first layer, ``pixel`` reads the image, so for the group of green it may read only red. In the other
   layers, ``pixel`` reads the features of the layer before: for green, those of the groups of red and green. In every
-  layer, ``out`` reads the gated units of the same groups, again red and green. To read the same group is safe, because
-  the green features of the layer before depend on the earlier pixels and, of the current pixel, only on red.
+  layer, ``out`` reads the gated units of the same groups, again red and green. The group of green may read the
+  green features of the layer before, because they depend only on the earlier pixels and on red.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1
