@@ -18,6 +18,6 @@ def get_config(experiment: str = "embedding") -> ConfigDict:
     config.data.train_split = "train where label is below 27"  # the other three people choose the best parameters
     config.data.validation_split = "train where label is at least 27"
     config.data.update(grey=True, resize=32, bits=5, labels=True, flip=True, shift=2, images_per_class=4)
-    config.train.update(batch_size=128, steps=600, eval_batch_size=100, eval_every=100)
+    config.train.update(batch_size=128, steps=600, eval_batch_size=104, eval_every=100)
     config.train.update(sample_rows=10, sample_columns=10)
     return config

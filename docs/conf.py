@@ -8,6 +8,7 @@ from typing import Any
 
 import flax.linen as nn
 from docutils import nodes
+from latex2mathml.converter import convert
 from sphinx.addnodes import desc_signature, pending_xref
 from sphinx.transforms import SphinxTransform
 
@@ -35,6 +36,7 @@ toc_object_entries = False  # modules are headings already
 napoleon_use_ivar = True  # or fields of dataclasses would be described twice
 napoleon_attr_annotations = False  # the stars of jaxtyping would be read as emphasis
 
+html_math_renderer = "mathml"  # MathJax would be loaded from the network
 html_theme = "sphinx_book_theme"
 html_title = project
 MODELS = ("mnist_classes_integer", "digits_integer", "cifar10_integer")  # of the page in the browser
@@ -100,6 +102,15 @@ def escape(app: Any, kind: str, name: str, thing: Any, options: Any, lines: list
     lines[:] = [re.sub(r"(``.*?``)|\|", lambda match: match[1] or r"\|", line) for line in lines]
 
 
+def write_formula(translator: Any, node: nodes.math | nodes.math_block) -> None:
+    """Writes a formula as MathML, which browsers draw without a script."""
+    is_block = isinstance(node, nodes.math_block)
+    formula = convert(node.astext(), display="block" if is_block else "inline")
+    formula = re.sub("(<mi>(?:exp|log)</mi>)(?=<m[in])", r'\1<mspace width="0.17em" />', formula)
+    translator.body.append(f'<div class="equation">{formula}</div>' if is_block else formula)
+    raise nodes.SkipNode
+
+
 class LinkNames(SphinxTransform):
     """Links the first mention of a name in each section to its description in the API."""
 
@@ -129,6 +140,7 @@ def setup(app: Any) -> None:
     copy_notebooks()
     write_pages()
     app.add_transform(LinkNames)
+    app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.connect("source-read", link_notebooks)
     app.connect("build-finished", point_to_models)
     app.connect("autodoc-process-signature", shorten)
