@@ -65,7 +65,7 @@ class Poisson:
         n = np.arange(int(y.max(initial=0)) + 1)
         halves = np.concatenate([[0], np.cumsum(2 / (2 * np.arange(1, len(n) // 2 + 1) - 1))])[n // 2]
         log_factorials = np.cumsum(np.log(np.maximum(n, 1)))
-        return np.where(y < 0, np.nan, (n - n * (halves - np.euler_gamma - math.log(2)) + log_factorials)[y])
+        return np.where(y < 0, np.nan, (n - n * (halves - np.euler_gamma - math.log(2)) + log_factorials)[y.clip(0)])
 
 
 @dataclasses.dataclass(frozen=True)

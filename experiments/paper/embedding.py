@@ -95,7 +95,7 @@ def triplet_loss(
     """
     distance = jnp.maximum(squared_distances(embeddings, embeddings), 0)
     same = labels[:, None] == labels[None]
-    positive = same & ~(copies | jnp.tril(copies, -1).any(1)[None]) & jnp.any(~same, axis=1, keepdims=True)
+    positive = same & ~(copies | jnp.tril(copies & same, -1).any(1)[None]) & jnp.any(~same, axis=1, keepdims=True)
     farther = ~same[:, None, :] & (distance[:, None, :] > distance[:, :, None])
     nearest_farther = jnp.min(jnp.where(farther, distance[:, None, :], jnp.inf), axis=2)
     farthest = jnp.max(jnp.where(same, 0.0, distance), axis=1, keepdims=True)

@@ -153,7 +153,7 @@ def _varint(number: int) -> bytes:
 def unpack(data: bytes) -> Container:
     """Parses a container, or raises InputError."""
     if length_of(data) != len(data) or digest(data[:-_SIZE]) != data[-_SIZE:]:
-        raise InputError("data is damaged, or holds images of several sizes: read the file with `pixelcnn decompress`.")
+        raise InputError(f"data is damaged: its checksum or its length, {len(data)} bytes, does not match.")
     try:
         return _unpack_body(data[_START.size : -_SIZE])
     except (struct.error, IndexError) as error:

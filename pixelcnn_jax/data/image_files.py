@@ -133,8 +133,9 @@ def _opened(file: File, name: str = "", index: int | None = None) -> Iterator[PI
                 image.seek(index)
             elif index or (image.format != "MPO" and getattr(image, "n_frames", 1) > 1):  # MPO: a photo and previews
                 raise ValueError("it has several pictures (those of a TIFF are FILE/0, FILE/1 ...), or not this one")
-            if image.width * image.height > MAX_PIXELS or getattr(image, "tag_v2", {}).get(254, 0) & 5:
-                raise ValueError(f"it has more than {MAX_PIXELS:,} pixels, or is a smaller copy or a mask of a page")
+            copy = getattr(image, "tag_v2", {}).get(254, 0) & 5 and getattr(image, "n_frames", 1) > 1
+            if copy or image.width * image.height > MAX_PIXELS:
+                raise ValueError("it is a smaller copy or mask" if copy else f"it has more than {MAX_PIXELS:,} pixels")
             if _loses(image) or (image.mode in COUNTS and isinstance(file, io.BytesIO)):  # a record of TFDS
                 raise ValueError("it has more than 8 bits per value, and is not grey without a sign")
             yield image

@@ -48,5 +48,5 @@ def imported_function(name: str, field: str) -> Callable[..., Any]:
     module, _, function = name.partition(":")
     try:
         return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f'{field} must name functions as "module:function", got "{name}": {error}.') from error
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise InputError(f'{field} must be "module:function", got "{name}": {error}.') from error

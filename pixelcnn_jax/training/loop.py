@@ -159,6 +159,7 @@ class Loop:
             if not math.isfinite(loss := scored[measure]):
                 self.checkpoints.discard_from(step)
                 raise InputError(f"The validation loss is not finite at step {step}: {REMEDY}")
+            stop.check()
             self.best.offer(step, scored, ema)
             self.draw(samples_file(step), ema, step)
             stop.check()

@@ -50,9 +50,7 @@ class StopRequest:
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Handles a signal in a single process. It raises nothing, which JAX's callbacks would lose or change."""
         self.signal = number if number != signal.SIGALRM else self.signal or number
-        if number == signal.SIGALRM:
-            return
-        for sig in SIGNALS:
+        for sig in SIGNALS if number != signal.SIGALRM else ():
             signal.signal(sig, signal.SIG_DFL)
         if number == signal.SIGINT and os.isatty(2):
             os.write(2, b"\nStopping after this step and saving it. Press Ctrl-C again to quit without saving.\n")

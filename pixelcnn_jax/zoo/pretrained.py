@@ -223,8 +223,8 @@ def save_pretrained(
     }
     side, card = _side_file(file, digest), {**facts, **card, **facts}
     try:
-        card = json.loads(json.dumps(card, allow_nan=False, default=np.generic.item))
-    except (TypeError, ValueError) as error:
+        card = json.loads(json.dumps(card, allow_nan=False, default=lambda x: x.item()))
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
         raise InputError(f"card cannot be stored as JSON: {error}") from None
     checked(card, file.with_suffix(".json"))
     file.parent.mkdir(parents=True, exist_ok=True)
