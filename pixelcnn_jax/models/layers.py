@@ -53,9 +53,10 @@ To call or change these functions, you also need to know:
   are divided into groups, one for each colour. Each group may depend on all earlier pixels. Of the current pixel, it
   may depend only on the colours before its own: with RGB, the group of green may depend on red, but not on green or
   blue. In the first layer, ``pixel`` reads the image, so for the group of green it may read only red. In the other
-  layers, ``pixel`` reads the features of the layer before: for green, those of the groups of red and green. In every
-  layer, ``out`` reads the gated units of the same groups, again red and green. The group of green may read the
-  green features of the layer before, because they depend only on the earlier pixels and on red.
+  layers, ``pixel`` reads the features of the layer before: for green, those of the groups of red and green. ``out``
+  reads gated units and not the image, so for green it may read those of the groups of red and green in every layer, the
+  first included. The group of green may read the green features of the layer before, because they depend only on the
+  earlier pixels and on red.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1
