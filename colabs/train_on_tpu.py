@@ -67,7 +67,8 @@ print(jax.devices())
 
 # %% [markdown]
 # ## What it costs
-# This cell prints the parameters, the memory and the FLOPs of one step, before anything is trained.
+# This cell prints the parameters, the memory and the FLOPs of one step, and how many minutes the training would take on
+# one device, without the optimizer and the validations.
 
 # %%
 config = importlib.import_module(f"configs.{CONFIG}").get_config()

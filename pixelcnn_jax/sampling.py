@@ -220,8 +220,8 @@ def naive_sample(
         needs h as vectors then, not as labels.
 
     Returns:
-      The images that ``sample`` draws. In bfloat16 or float16, a few sub-pixels may differ, because the two functions
-      round a logit differently.
+      The images that ``sample`` draws. In bfloat16 or float16, some sub-pixels may differ, because the two functions
+      round logits differently, and because ``sample`` computes a network with ``linear_prediction`` in float32.
 
     Raises:
       InputError: If an argument does not fit the model, or a logit is NaN or plus infinity.

@@ -55,8 +55,8 @@ def quantise(
       h: Their class labels [count], or one-hot vectors [count, classes]; None for a model without a condition.
       s: Their maps [count, height, width, map_features]; None for a model without maps. The integer model clips the
         values of a map to plus or minus 1.5 times the largest magnitude given here. In this range, it rounds each to
-        one of about 1,000 values. Maps of integers stay exact if no magnitude given here exceeds 341. If the model has
-        more than 4,096 levels, there are about 16,000 values, and integers stay exact up to 5,461.
+        one of 500 to 1,000 values. Maps of integers stay exact if no magnitude given here exceeds 341. If the model has
+        more than 4,096 levels, there are 8,000 to 16,000 values, and integers stay exact up to 5,461.
 
     Returns:
       The integer model and its variables. Keep both, because files can be decompressed only with them.

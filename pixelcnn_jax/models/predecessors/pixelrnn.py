@@ -47,7 +47,7 @@ class RowLSTM(ResidualNetwork):
       point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
         images with plain black or white areas.
       dtype: Type of the operands of matrix products, "float32" (the default), "bfloat16", "float16" or "float64".
-        Logits are float32 at least. Without ``code_features``, a network can distinguish at most 512 levels in
+        Logits are float32 at least. Without ``code_features``, a network can distinguish about 513 levels in
         bfloat16, and 4,097 in float16.
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
 
@@ -115,7 +115,7 @@ class DiagonalBiLSTM(ResidualNetwork):
       point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
         images with plain black or white areas.
       dtype: Type of the operands of matrix products, "float32" (the default), "bfloat16", "float16" or "float64".
-        Logits are float32 at least. Without ``code_features``, a network can distinguish at most 512 levels in
+        Logits are float32 at least. Without ``code_features``, a network can distinguish about 513 levels in
         bfloat16, and 4,097 in float16.
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
 
