@@ -45,8 +45,8 @@ class Container:
       extra: The caller's bytes.
       streams: The bytes of each group.
       first: Index of the tile, if this container was made by ``only`` for one tile.
-      columns_of_all: If this container is a part that ``only`` selected, ``columns`` of the complete one, the width for
-        which the decoder of both is compiled. Otherwise 0.
+      columns_of_all: For a part that ``only`` selected, this is ``columns`` of the complete container, because the
+        decoder is compiled for this width. Otherwise 0.
     """
 
     model: bytes

@@ -54,9 +54,9 @@ To call or change these functions, you also need to know:
   may depend only on the colours before its own: with RGB, the group of green may depend on red, but not on green or
   blue. In the first layer, ``pixel`` reads the image, so for the group of green it may read only red. In the other
   layers, ``pixel`` reads the features of the layer before: for green, those of the groups of red and green. ``out``
-  reads gated units and not the image, so for green it may read those of the groups of red and green in every layer, the
-  first included. The group of green may read the green features of the layer before, because they depend only on the
-  earlier pixels and on red.
+  never reads the image, only gated units, so its rule is the same in every layer, the first included: for green, it may
+  read the gated units of the groups of red and green. The group of green may read the green features of the layer
+  before, because they depend only on the earlier pixels and on red.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1

@@ -63,7 +63,7 @@ class Fitted(NamedTuple):
 class FitConfig:
     """Arguments of ``fit`` that a resumed call must repeat."""
 
-    arguments: Mapping[str, Any] | None = field(None, "by name, arrays as digests")
+    arguments: Mapping[str, Any] | None = field(None, "values of the arguments by name, arrays as their digests")
 
 
 def fit(
