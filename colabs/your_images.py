@@ -195,9 +195,9 @@ print(f"{score.bits_per_dim:.3f} bits/dim: {score.nats:.1f} nats per image, 95 %
 # In both units, lower is better: to compare two models, score the same images with both, and the model with the lower
 # score predicts them better.
 #
-# `bits_per_dim` returns the score of each single image. It says how many bits the model needs for a channel of a pixel
-# of this image on average, and plain images need few. The next picture shows the 16 most probable test images, and
-# below them the 16 least probable ones.
+# `bits_per_dim` returns the score of each single image. It is the number of bits that the model needs for the image,
+# divided by the number of its pixels and channels. Plain images need few bits. The next picture shows the 16 most
+# probable test images, and below them the 16 least probable ones.
 
 # %%
 bits = bits_per_dim(model, variables, test)
@@ -279,9 +279,9 @@ print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as 
 # `prepared`. The cell after it compresses this folder in a shell: `pixelcnn compress` makes one file of all its images,
 # and `pixelcnn decompress` restores them as PNG files with the same names.
 #
-# `pixelcnn compress` never rounds or resizes an image. Each intensity must therefore stand for a level: with 17 levels,
-# only 17 of the 256 intensities do, those that `as_pixels` returns. Images of another size are allowed, but take more
-# bits per pixel.
+# `pixelcnn compress` never rounds or resizes an image. It therefore stops with an error if an intensity stands for no
+# level. With 17 levels, only the 17 intensities that `as_pixels` returns stand for one. Images of another size are
+# allowed, but take more bits per pixel.
 
 # %%
 save_pretrained("codec", integer, integers, image_shape=(SIZE, SIZE))

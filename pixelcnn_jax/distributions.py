@@ -54,7 +54,8 @@ class Mixture(NamedTuple):
 
 
 def min_log_scale(levels: int) -> float:
-    """Computes the smallest log-scale: nearly all mass in one level, of 256 at least; a multiple of 1/64."""
+    """Computes the smallest log-scale, a multiple of 1/64: nearly all mass is in one of 256 levels, or of ``levels`` if
+    more."""
     return -7.0 - math.floor(64 * math.log(max(1.0, (levels - 1) / 255))) / 64
 
 
@@ -84,8 +85,8 @@ def neighbours(x: Float[Array, "batch height width channels"]) -> list[Float[Arr
 def differences(x: Float[Array, "*pixels channels"], around: list[Array]) -> Float[Array, "*pixels channels terms"]:
     """Computes the terms of the linear prediction, doubled to keep integers exact.
 
-    The first term is left + above, twice the prediction; the others are multiplied by coefficients: left - above, and
-    the prediction errors of the corner and the earlier channels.
+    The first term is left + above, which is twice the mean of both. The other terms have coefficients: left - above,
+    and the errors of this mean at the corner and in the earlier channels.
     """
     left, above, corner = around
     twice, channels = left + above, x.shape[-1]
@@ -146,7 +147,8 @@ def mixture_log_probs(
 def mixture_logits(numbers: Float[Array, "*subpixels numbers"], *, levels: int) -> Float[Array, "*subpixels levels"]:
     """Computes the log-probabilities of all levels.
 
-    Floored at the smallest normal number, without gradient: train with ``mixture_log_probs``.
+    Probabilities are at least the smallest normal float, and have no gradient there, so train with
+    ``mixture_log_probs``.
     """
     *subpixels, count = numbers.shape
     numbers = numbers.reshape(-1, count)  # jaxlib 0.10.2 crashes with eight axes (jax issue 40412)
@@ -182,7 +184,7 @@ def gumbel_max(
 ) -> Int[Array, " batch"]:
     """Samples by Gumbel-max in two exact steps, group then level; -1 if a logit is NaN or plus infinity.
 
-    Takes 32 random numbers for 256 levels instead of 256.
+    For 256 levels, it takes only 32 random numbers: 16 for the group, 16 for the member.
     """
     groups, members = _square(levels := logits.shape[-1])
     padded = jnp.pad(promoted(logits), ((0, 0), (0, groups * members - levels)), constant_values=-jnp.inf)

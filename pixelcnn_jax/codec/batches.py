@@ -55,9 +55,9 @@ class Batch:
     """Groups coded together.
 
     Attributes:
-      program: padded shape.
+      program: padded shape, for which the coder is compiled.
       containers: those of all batches.
-      members: container index and index within it, per group.
+      members: for each group, the index of its container and the index of the group in it.
     """
 
     program: Program

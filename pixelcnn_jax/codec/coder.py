@@ -1,4 +1,4 @@
-"""Codes groups of images with a network and the coder, in strips of rows, and rejects files of other weights."""
+"""Codes groups of images with a network and the coder, in strips of rows; rejects files that other weights coded."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,7 +35,7 @@ class Coder:
 
     Attributes:
       model, params: the model.
-      containers: one per size; without streams to encode.
+      containers: one per size of image; for encoding, they have no streams yet.
       conditions: one per container.
       on_row: callback per finished row of a group.
     """

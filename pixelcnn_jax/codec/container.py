@@ -45,8 +45,8 @@ class Container:
       extra: The caller's bytes.
       streams: The bytes of each group.
       first: Index of the tile, if this container was made by ``only`` for one tile.
-      columns_of_all: For a part that ``only`` selected, this is ``columns`` of the complete container, because the
-        decoder is compiled for this width. Otherwise 0.
+      columns_of_all: If the method ``only`` made this container, ``columns`` of the complete one, because the decoder
+        is compiled for that width. Otherwise 0.
     """
 
     model: bytes

@@ -1,9 +1,9 @@
 """Integer frequencies of a softmax or a mixture of discretised logistics, each at least 1.
 
-32 bits suffice: logits are multiples of 2**-8 and, up to 12 bits, table entries at most 2**16 and both factors of a
-product below 2**16. Distances are clipped, so that their products with slopes stay within 2**30.
-CDFs of a mixture are monotonic sums of integer weights times sigmoid table entries; decoding bisects. A value of more
-than 12 bits is two symbols, its high byte and then its low byte. See ``docs/integer_codec.md``.
+All numbers fit into 32 bits. Logits are multiples of 2**-8. For values of up to 12 bits, table entries are at most
+2**16, and both factors of a product are below 2**16. Distances are clipped, so that their products with slopes stay
+within 2**30. CDFs of a mixture are monotonic sums of integer weights times sigmoid table entries; decoding bisects. A
+value of more than 12 bits is two symbols, its high byte and then its low byte. See ``docs/integer_codec.md``.
 """
 
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def coefficient_shift(levels: int) -> int:
 
 
 class Cumulative(NamedTuple):
-    """Numerators a_i and denominator of a softmax's bounds, b_i = i + a_i // total.
+    """Numerators a_i and denominator ``total`` of a softmax's bounds, b_i = i + a_i // total.
 
     Level i has frequency b_(i+1) - b_i; bounds run from 0 to 2**16.
     """
@@ -95,7 +95,7 @@ class IntegerSoftmax:
 
 
 class Logistics(NamedTuple):
-    """Integers of a mixture; the sigmoid's argument is distance times slope / 2**shift.
+    """The parameters of a mixture as integers; the sigmoid's argument is distance times slope / 2**shift.
 
     ``weights``: components, then point masses at the lowest and highest level, if any.
     """
@@ -239,7 +239,8 @@ class WithinByte(NamedTuple):
       first: lowest level with this high byte.
       heights: every component's CDF there.
       is_rare: whether sums keep the six bits that they would otherwise lose.
-      surplus, total: shift of the sums to 16 bits, and the largest sum so shifted.
+      surplus: number of bits by which sums are shifted right, so that the largest has 16 bits. total: largest sum after
+        this shift.
     """
 
     logistics: Logistics
@@ -256,7 +257,8 @@ class LowByte(WideMixture):
     size = 256
 
     def sums(self, within: WithinByte, values: SymbolValues) -> Frequencies:
-        """Sums weights times CDFs, and a little for every value, so that no sum of all is 0."""
+        """Sums weights times CDFs; adds 2**-30 of probability for every value, so that the sum over all values is never
+        0."""
         weights, rest = within.logistics.weights, WIDE_HEIGHT_BITS - HEIGHT_BITS
         heights = self.heights(within.logistics, within.first[..., 0] + values) - within.heights
         high = jnp.sum(weights * (heights >> rest), axis=-1, dtype=jnp.uint32)

@@ -96,7 +96,7 @@ def _sizes(**groups: Mapping[str, tuple[int, ...]]) -> Params:
 
 
 def nan_of(h: Array | np.ndarray | None) -> Array | np.ndarray:
-    """NaN for the images of a traced label that is no class, which integers would lose; otherwise 0."""
+    """Returns 0 for each image, or NaN if its traced label is no class, because integer outputs cannot be NaN."""
     return np.zeros((1,) * 4, np.float32) if h is None else 0 * h.sum(axis=-1)[:, None, None, None]
 
 

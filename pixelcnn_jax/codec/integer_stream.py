@@ -85,7 +85,8 @@ def exact_product(
 ) -> Float[Array, "batch new_rows new_columns pair out"]:
     """Computes an exact VALID convolution.
 
-    Winograd and FFT are inexact: only several float32 rows on a CPU are convolved.
+    Algorithms such as Winograd and FFT are inexact. A convolution of XLA is therefore used only for several rows in
+    float32 on a CPU, and products otherwise.
     """
     rows, columns, _, *out = kernel.shape
 
@@ -259,7 +260,7 @@ class IntegerStream:
     model: Network
 
     def prepare(self, params: Params) -> Params:
-        """Prepares parameters, and unmasked blocks per colour."""
+        """Converts the parameters, and adds the blocks of each colour, which need no mask."""
         net = as_floats(self.model, params)
         return net | {"colours": [self._of_colour(net, colour) for colour in range(self.model.channels)]}
 

@@ -1,4 +1,4 @@
-"""Steps and integer weights with the least noise within the bound, in float64."""
+"""Chooses steps and integer weights that add the least noise and keep sums within the bound; computes in float64."""
 
 from typing import Any, NamedTuple
 

@@ -36,12 +36,12 @@ class Precision(NamedTuple):
 
 
 def input_shift(model: Network) -> int:
-    """Counts the bits by which the pixels' integers exceed 12; products do not read them."""
+    """Counts the bits beyond 12 of the integers that stand for pixels; products read pixels without these bits."""
     return 0 if model.code_features else max(0, (model.levels - 1).bit_length() - frequencies.SYMBOL_BITS)
 
 
 def precision_of(model: Network) -> Precision:
-    """Looks up the gate steps: a mean of many levels needs more than a logit."""
+    """Looks up the steps of the gates: the mean of a mixture needs finer ones than a logit."""
     return Precision(11, 9, 11) if model.mixture else Precision(8, 6, 9)
 
 
@@ -78,7 +78,8 @@ def _sigmoid(step: int, reach: int) -> Float[np.ndarray, " entries"]:
 def output_units(model: GatedPixelCNN) -> tuple[np.ndarray, ...]:
     """Computes unit, offset and step of every output of the head.
 
-    The constants of ``mixture_of`` go into the bias. Means are in half levels, log-scales index the slopes.
+    The constants of ``mixture_of`` go into the bias of the head's last layer. Means are in half levels, log-scales
+    index the slopes.
     """
     rows: list[tuple[float, float, int]] = [(1, 0, LOGIT_STEP)] * (model.mixture or model.levels)
     if count := model.mixture:

@@ -35,8 +35,8 @@ class Memory(NamedTuple):
     Attributes:
       keys: The keys of the rows above; zero above the image.
       values: Their values, likewise.
-      row: The index of the next row. If rows are remembered, it is given once per image, although all are equal, so
-        that it can be sharded as the keys are.
+      row: The index of the next row. If rows are remembered, this index is an array with an entry for each image. The
+        entries are equal, but can be sharded as the keys are.
     """
 
     keys: Float[Array, "batch remembered width _"]

@@ -54,7 +54,7 @@ def as_images(images: Any, *, channels: int, levels: int, name: str = "images", 
 
 
 def with_channels(images: Any, channels: int, *, name: str = "images") -> Any:
-    """Adds the axis of a single channel if it lacks; raises InputError for any other shape."""
+    """Adds the axis of a single channel if it is missing; raises InputError if the shape is then not that of images."""
     x = as_array(images)
     x = x[..., None] if x.ndim == 3 and channels == 1 and x.shape[-1] != 1 else x  # [28, 28, 1] is one image
     if x.ndim != 4 or x.shape[-1] != channels or 0 in x.shape[1:]:
@@ -73,7 +73,8 @@ def as_mask(mask: Any, shape: tuple[int, ...]) -> Any:
 
 
 def as_rows(name: str, values: Any, count: int, dtype: DTypeLike | None = None) -> Any:
-    """Converts h or s, one row per image: integers and bool to int32, floats to ``dtype`` or else their canonical one.
+    """Converts h or s, one row per image: integers and bool to int32, floats to ``dtype`` or, if None, to JAX's
+    default.
 
     Raises:
       InputError: wrong number of rows, or not finite or representable; traced values are not checked.
@@ -114,7 +115,8 @@ def check_condition(sizes: dict[str, Any], condition: Condition, shape: tuple[in
 
 
 def check_values(values: Array | np.ndarray, levels: int, *, name: str = "images") -> None:
-    """Raises InputError unless integers 0 to ``levels - 1``; traced: type only."""
+    """Raises InputError unless the values are integers from 0 to ``levels - 1``; of traced values, checks only the
+    dtype."""
     got = str(values.dtype)
     if values.dtype == bool or jnp.issubdtype(values.dtype, jnp.integer):
         if isinstance(values, jax.core.Tracer) or not values.size:

@@ -27,7 +27,7 @@ def colour_slices(model: Network, colour: int) -> list[slice]:
 
 
 def colour_block(part: Params, inputs: int, outputs: slice) -> Params:
-    """Cuts a 1x1 to ``outputs`` and their first ``inputs`` inputs."""
+    """Cuts a 1x1 convolution to the outputs in ``outputs`` and to its first ``inputs`` inputs."""
     return {"kernel": part["kernel"][:inputs, outputs], "bias": part["bias"][..., outputs]}
 
 
@@ -36,7 +36,7 @@ def colour_mask(
 ) -> Bool[np.ndarray, "inputs outputs"]:
     """Builds mask A (``first``: earlier blocks only) or B (also its own block).
 
-    Group -1 is always visible.
+    An input of group -1 is visible to all outputs.
     """
     return inputs[:, None] < outputs if first else inputs[:, None] <= outputs
 

@@ -1,4 +1,4 @@
-"""Finds the declarations of a model's parameters; names of modules and parameters mean nothing."""
+"""Finds the declarations of a model's parameters, whatever its modules and parameters are called."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -1,11 +1,11 @@
 """The layers of the Gated PixelCNN as functions of arrays, without Flax.
 
 The network has a vertical and a horizontal stack, and each layer has a part in both. The vertical stack reads the rows
-above a pixel. The horizontal stack reads the result of the vertical stack, the pixels to the left in the row, and a
-part of the pixel itself: the channels of a pixel, its *colours*, are predicted one after the other, and each may depend
-on the earlier ones. The docstrings refer to figures and equations of the paper, 1606.05328. The drawing shows one
-layer, as figure 2 of the paper does. The words ``vertical``, ``crossing``, ``left``, ``pixel`` and ``out`` in it are
-kernels, which are described after the drawing::
+above a pixel. The horizontal stack reads the result of the vertical stack, the pixels to the left in the row, and some
+of the channels of the pixel itself. The channels of a pixel, its *colours*, are predicted one after the other, and each
+may depend on the earlier ones. The docstrings refer to figures and equations of the paper, 1606.05328. The drawing
+shows one layer, as figure 2 of the paper does. The words ``vertical``, ``crossing``, ``left``, ``pixel`` and ``out`` in
+it are kernels, which are described after the drawing::
 
     vertical input --> vertical + bias --+--> + condition --> gate --------------> vertical input of the next layer
                                          |
@@ -17,9 +17,10 @@ kernels, which are described after the drawing::
                                   residual connection, not in the first layer
 
 The argument of a gate is a sum of convolutions, bias and condition. It is called the *pre-activation*. Several
-functions add its terms, one after the other, and the sum is called pre-activation at each stage. It has two halves, f
-and g, and the *gate* computes tanh(f) * sigmoid(g). The condition is a vector h, a map s, or both; in the drawing,
-``condition`` stands for what it adds to the pre-activation. The parameters of a layer are a dict, ``layer``:
+functions add its terms, one after the other, and arguments named ``pre_activation`` hold the terms added so far. The
+pre-activation has two halves, f and g, and the *gate* computes tanh(f) * sigmoid(g). The condition is a vector h, a map
+s, or both; in the drawing, ``condition`` stands for what it adds to the pre-activation. The parameters of a layer are a
+dict, ``layer``:
 
 - ``layer["vertical"]`` is a convolution over each row of its input and the rows above it. (The input of the first layer
   is shifted down, so that the current row of the image is never read; see below.)
@@ -29,8 +30,8 @@ and g, and the *gate* computes tanh(f) * sigmoid(g). The condition is a vector h
 - ``layer["out"]`` is a 1x1 convolution of the gated units. It is masked, too (see below).
 
 Training and sampling share the functions that compute a layer. For whole images, as in training, ``vertical_layer``
-computes the upper line of the drawing and ``crossing``. To the result of ``crossing``, it also adds the bias and the
-condition of the lower line, so that sampling adds them only once a row. ``horizontal_rows`` computes the rest of the
+computes the upper line of the drawing and ``crossing``. It also adds the bias and the condition of the lower line to
+the result of ``crossing``, so that sampling adds them only once a row. ``horizontal_rows`` computes the rest of the
 lower line. Sampling computes each part of a layer as early as its inputs are known:
 
 - Once for each row, ``vertical_layer`` computes the same as for whole images, but for this row only.
@@ -370,7 +371,7 @@ def horizontal_layer(
     - In all layers but the first, sampling passes only the features of the current colour as x. ``pre_activation`` must
       therefore include the products of the kernel ``pixel`` with the features of the earlier colours. The first layer
       differs: x is the image, which has the earlier colours in it. So this call itself computes their products with the
-      kernel ``pixel``. They must not be in ``pre_activation``, or they would count twice.
+      kernel ``pixel``. These products must not be in ``pre_activation`` as well, or they would count twice.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, it

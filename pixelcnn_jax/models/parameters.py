@@ -61,7 +61,7 @@ def stack(shapes: Params, count: int) -> Params:
 
 
 def initialise(key: Key[Array, ""], shapes: Params, dtype: DTypeLike) -> Params:
-    """Draws a pytree of arrays from one of ``Kernel``, all of them stacked alike."""
+    """Draws a pytree of arrays for a pytree of ``Kernel``, which must all have the same number of stacked layers."""
     leaves, tree = jax.tree.flatten(shapes, is_leaf=lambda x: isinstance(x, Kernel))
     (count,) = {kernel.layers for kernel in leaves}
     draw = partial(_draw, leaves=tuple(leaves), dtype=dtype)

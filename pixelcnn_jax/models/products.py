@@ -19,7 +19,8 @@ def product(
 ) -> Float[Array, "*positions_and_outputs"]:
     """Contracts the last axes of ``x`` with the first of a kernel.
 
-    Multiplies in the kernel's dtype; accumulates and returns, also in gradients, in the dtype of ``x`` if they differ.
+    If ``x`` and the kernel have different dtypes, it multiplies in the kernel's, and accumulates and returns in that of
+    ``x``. Its gradients do, too.
 
     Args:
       axes: number of contracted axes.

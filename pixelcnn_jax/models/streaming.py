@@ -149,7 +149,8 @@ def advance_row(
 ) -> tuple[Int[Array, "batch height width channels"], Any, Any]:
     """Fills a row of images sub-pixel by sub-pixel.
 
-    Sampling and decoding share this loop. A pixel is opened one iteration before its colours are read.
+    Sampling and decoding share this loop. The loop opens a pixel one iteration before it reads the colours of this
+    pixel.
 
     Args:
       stream: The stream of the network.

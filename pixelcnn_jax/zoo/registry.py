@@ -116,7 +116,8 @@ def register(network: Class) -> Class:
 def describe(model: Any, *, defaults: bool = True) -> dict[str, Any]:
     """Describes a model, or a dict of models, as JSON: class and hyperparameters.
 
-    Hyperparameters that are not JSON are omitted if they are the default; otherwise the model cannot be rebuilt.
+    A hyperparameter that cannot be written as JSON is omitted. The model can then be rebuilt only if this
+    hyperparameter has its default.
 
     Args:
       model: the model.

@@ -51,7 +51,7 @@ class ResidualStream:
         raise NotImplementedError
 
     def read(self, layer: Params, x: Features, above: Any) -> Float[Array, "batch 1 width _"]:
-        """Computes the inputs of a layer's masked convolution: x itself."""
+        """Returns what a layer's masked convolution reads, which is x here; a subclass may compute it from x."""
         return x
 
     def block(self, layer: Params, read: Array, above: Any, left: Array) -> tuple[Features, Any]:
@@ -59,7 +59,7 @@ class ResidualStream:
         raise NotImplementedError
 
     def remember(self, memory: Any, new: Any) -> Any:
-        """Updates a layer's memory with a row from ``block``: keeps that row alone."""
+        """Returns a layer's new memory, here only the new row from ``block``."""
         return new
 
     def prepare(self, params: Params) -> Params:
