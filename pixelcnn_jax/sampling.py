@@ -69,8 +69,8 @@ def sample(
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022), which makes samples fit their condition
         better. The logits are ``(1 + w) * a - w * b``, where a are the logits given the condition, and b those given
-        the null condition. The model must have been trained with conditions dropped at random. A network of your own
-        needs h as vectors then, not as labels.
+        the null condition. The model must have been trained with conditions dropped at random. With guidance, a
+        network of your own needs h as vectors, not as labels.
       on_row: Called with the index of each row that is finished, for a progress bar; not called without a ``Stream``.
 
     Returns:
@@ -130,8 +130,8 @@ def sample_and_log_prob(
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022), which makes samples fit their condition
         better. The logits are ``(1 + w) * a - w * b``, where a are the logits given the condition, and b those given
-        the null condition. The model must have been trained with conditions dropped at random. A network of your own
-        needs h as vectors then, not as labels.
+        the null condition. The model must have been trained with conditions dropped at random. With guidance, a
+        network of your own needs h as vectors, not as labels.
       on_row: Called with the index of each row that is finished, for a progress bar; not called without a ``Stream``.
 
     Returns:
@@ -216,8 +216,8 @@ def naive_sample(
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022), which makes samples fit their condition
         better. The logits are ``(1 + w) * a - w * b``, where a are the logits given the condition, and b those given
-        the null condition. The model must have been trained with conditions dropped at random. A network of your own
-        needs h as vectors then, not as labels.
+        the null condition. The model must have been trained with conditions dropped at random. With guidance, a
+        network of your own needs h as vectors, not as labels.
 
     Returns:
       The images that ``sample`` draws. In bfloat16 or float16, some sub-pixels may differ, because the two functions

@@ -23,7 +23,7 @@ class TrainConfig:
 
     steps: int = field(1000, "number of training steps", min=1)
     batch_size: int = field(64, "images per step, over all devices", min=1)
-    microbatch_size: int | None = field(None, "images per gradient on each device; on CPUs 1 or 2", min=1)
+    microbatch_size: int | None = field(None, "images per gradient on each device; on CPUs 1 to 4", min=1)
     eval_batch_size: int = field(64, "images per evaluation batch", min=1)
     ema_decay: float = field(0.999, "decay of the EMA parameters", min=0, below=1)
     seconds: float | None = field(None, "time limit in seconds; the same command resumes", above=0)

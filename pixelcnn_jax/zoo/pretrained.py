@@ -169,8 +169,8 @@ def save_pretrained(
       card: A dict to keep with the model. Its values must be JSON, except for "image_spec", which is an ``ImageSpec``
         (size, channels, levels and classes of the images). The field "density" names what is modelled, such as "p(x|y)"
         for class labels y. If it is missing, the density of a single model follows from the conditions that it reads
-        and from ``classes``. The fields "format", "networks", "parameters", "dtype" and "sha256" are always written by
-        this function.
+        and from ``classes``. The fields "format", "networks", "image_spec", "parameters", "dtype", "sha256" and
+        "checksum" are always written by this function.
       image_shape: Height and width of its images, for a single model. Without it, the card must have an "image_spec".
       classes: Number of classes if h is a class label. Pass it, because the weights do not show whether h is one. If
         None, h still counts as a label if two things hold: the network is of this package, and the "image_spec" of the
