@@ -208,8 +208,8 @@ show(test[np.concatenate([order[:16], order[-16:]])], rows=2)
 # In a shell, `pixelcnn score` prints the bits/dim of each file; here you see the first three. The last column,
 # `less_png` (minus PNG), is the bits/dim of the model minus the bits/dim that the image takes as a PNG file. To find
 # anomalies, sort by this column: the images with the highest values are the oddest. The bits/dim of the model alone are
-# not enough. For example, an image with a single grey needs few bits even if it looks nothing like the training images.
-# But its PNG file is small as well, so the difference corrects for this.
+# not enough. For example, an image that is grey all over needs few bits even if it looks nothing like the training
+# images. But its PNG file is small as well, so the difference corrects for this.
 
 # %% language="sh"
 # pixelcnn score plain "$FOLDER/test" | head -n 4
@@ -279,9 +279,9 @@ print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as 
 # `prepared`. The cell after it compresses this folder in a shell: `pixelcnn compress` makes one file of all its images,
 # and `pixelcnn decompress` restores them as PNG files with the same names.
 #
-# `pixelcnn compress` never rounds or resizes an image. It therefore stops with an error if an intensity stands for no
-# level. With 17 levels, only the 17 intensities that `as_pixels` returns stand for one. Images of another size are
-# allowed, but take more bits per pixel.
+# `pixelcnn compress` never rounds or resizes an image. It therefore stops with an error if an image has an intensity
+# that `as_pixels` does not return. With 17 levels, `as_pixels` returns only 17 of the 256 intensities. Images of
+# another size are allowed, but take more bits per pixel.
 
 # %%
 save_pretrained("codec", integer, integers, image_shape=(SIZE, SIZE))

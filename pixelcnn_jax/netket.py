@@ -17,7 +17,7 @@ from pixelcnn_jax.models.streaming import stream_of
 class PixelARNN(nk.models.AbstractARNN):  # type: ignore[misc,unused-ignore]
     """Wave function of a network's conditionals: ``|psi(x)| ** machine_pow = p(x)``.
 
-    For ``netket.sampler.ARDirectSampler``; sites are in raster order, as in ``netket.graph.Grid``.
+    It is made for ``netket.sampler.ARDirectSampler``. Sites are in raster order, as in ``netket.graph.Grid``.
 
     Attributes:
       hilbert: Hilbert space, e.g. ``netket.hilbert.Spin``; local state i is level i.

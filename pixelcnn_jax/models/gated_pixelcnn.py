@@ -29,8 +29,8 @@ class GatedPixelCNN(Network):
     The network has two stacks of layers: the vertical stack sees the rows above a pixel, and the horizontal stack sees
     the earlier pixels of its row (figure 2). Both have gated activation units tanh(f) * sigmoid(g), where f and g are
     computed by convolutions. A linear function of the condition is added to f and to g. A vector h, for example a
-    one-hot class label, acts alike at every pixel (equation 4). A map s has a vector for each pixel, and acts on this
-    pixel only (equation 5).
+    one-hot class label, acts alike at every pixel (equation 4). A map s has a vector for each pixel, from which the
+    layers compute what they add at this pixel (equation 5).
 
     This is a Linen module: ``model.init(key, images, h, s)`` draws its variables, and ``model.apply(variables, images,
     h, s)`` computes the logits of every sub-pixel (one channel of one pixel) given all earlier ones. If the model reads

@@ -54,10 +54,10 @@ To call or change these functions, you also need to know:
   are divided into groups, one for each colour. Each group may depend on all earlier pixels. Of the current pixel, it
   may depend only on the colours before its own: with RGB, the group of green may depend on red, but not on green or
   blue. In the first layer, ``pixel`` reads the image, so for the group of green it may read only red. In the other
-  layers, ``pixel`` reads the features of the layer before: for green, those of the groups of red and green. ``out``
-  never reads the image, only gated units, so its rule is the same in every layer, the first included: for green, it may
-  read the gated units of the groups of red and green. The group of green may read the green features of the layer
-  before, because they depend only on the earlier pixels and on red.
+  layers, ``pixel`` reads the features of the layer before: for green, those of the groups of red and green. (It may
+  read those of green, because they depend only on the earlier pixels and on red.) ``out`` never reads the image, only
+  gated units, so its rule is the same in every layer, the first included: for green, it may read the gated units of the
+  groups of red and green.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1
@@ -374,8 +374,8 @@ def horizontal_layer(
       kernel ``pixel``. These products must not be in ``pre_activation`` as well, or they would count twice.
 
     Args:
-      layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, it
-        holds the slices of these two kernels that compute the current colour.
+      layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, pass
+        the slices of these two kernels that compute the current colour.
       x: The input of the horizontal stack, of shape [batch, height, width, features]: the output of the layer before
         or, in the first layer, the image. In sampling, all layers but the first get only the features of the current
         colour.

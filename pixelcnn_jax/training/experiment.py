@@ -34,11 +34,11 @@ class Experiment(NamedTuple):
         other noise, and None in evaluation.
       sample: Draws a grid of pictures, ``sample(params, key, source) -> images [rows, columns, height, width,
         channels]``; the source is what ``Recipe.picture_source`` returned.
-      networks: The network, or a dict of networks by the names in the variables. Of the collections of a Linen module,
-        only "params" is trained; variables without this collection are all trained.
-      measure: The name of the loss: "bits_per_dim" for the negative log-likelihood of all sub-pixels, which ``loss``
-        returns in nats and the reports convert, "nats" for that of only some of the sub-pixels, and any other name for
-        another loss.
+      networks: The network, or a dict of networks by the names in the variables. If the variables of a Linen module
+        have a collection "params", only this one is trained, and otherwise all variables.
+      measure: The name of the loss. Use "bits_per_dim" for the negative log-likelihood of all sub-pixels; ``loss``
+        returns it in nats, and the reports convert it. Use "nats" if only some of the sub-pixels count, and any other
+        name for another loss.
       density: The density that is learned, such as "p(x|y)".
       caption: The caption of the grid of pictures.
       facts: What else the card of the model says. "guidance" is False if it is known that no condition was dropped in
