@@ -262,8 +262,8 @@ show(np.concatenate([originals, completed]), rows=4)
 # bytes, from which `decompress` restores the images exactly.
 #
 # `quantise` must know how large the values inside the network become, so it runs the network on typical images; about
-# 500 are enough. The training images are sorted by class, so we take images at equal distances, here every second one,
-# to have all classes.
+# 500 are enough. The training images are sorted by class, so we take every second one, and not the first 500, to have
+# images of all classes.
 
 # %%
 integer, integers = quantise(model, variables, images[:: max(1, len(images) // 500)])

@@ -1,6 +1,7 @@
 """NetKet wave functions; needs the extra ``netket``.
 
-Nothing in the package imports this module: importing NetKet switches JAX to 64 bits.
+Nothing else in the package imports this module, because importing NetKet switches JAX to 64 bits, which the rest does
+not need.
 """
 
 import flax.linen as nn

@@ -44,7 +44,7 @@ class GatedPixelCNN(Network):
       kernel_size: Size n of the filters of the layers, odd and at least 3.
       first_kernel_size: Size of the filters of the first layer, odd and at least 3. That layer excludes the current
         sub-pixel (mask A) and is not counted in ``layers``.
-      head_features: Number of hidden channels of the head, two 1x1 convolutions; None takes ``features``.
+      head_features: Number of channels between the two 1x1 convolutions of the head. None means ``features``.
       dropout: Fraction of units that training sets to zero, from 0 to 0.99. A rate above 0 is rounded to a positive
         multiple of 1/256.
       code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing. 0

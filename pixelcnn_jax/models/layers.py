@@ -55,9 +55,9 @@ To call or change these functions, you also need to know:
   may depend only on the colours before its own: with RGB, the group of green may depend on red, but not on green or
   blue. In the first layer, ``pixel`` reads the image, so for the group of green it may read only red. In the other
   layers, ``pixel`` reads the features of the layer before: for green, those of the groups of red and green. (It may
-  read those of green, because they depend only on the earlier pixels and on red.) ``out`` never reads the image, only
-  gated units, so its rule is the same in every layer, the first included: for green, it may read the gated units of the
-  groups of red and green.
+  read those of green, because they depend only on the earlier pixels and on red.) ``out`` reads gated units and never
+  the image. In every layer, the first included, it may therefore read, for green, the gated units of the groups of red
+  and green.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1
@@ -370,8 +370,8 @@ def horizontal_layer(
       already include the parts of the earlier colours.
     - In all layers but the first, sampling passes only the features of the current colour as x. ``pre_activation`` must
       therefore include the products of the kernel ``pixel`` with the features of the earlier colours. The first layer
-      differs: x is the image, which has the earlier colours in it. So this call itself computes their products with the
-      kernel ``pixel``. These products must not be in ``pre_activation`` as well, or they would count twice.
+      differs: x is the image, which has the earlier colours in it. So this call itself multiplies the earlier colours
+        by the kernel ``pixel``. These products must not be in ``pre_activation`` as well, or they would count twice.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, pass

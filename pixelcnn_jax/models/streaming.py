@@ -21,8 +21,8 @@ OnRow = Callable[[int], None]  # is given the index of each row that is finished
 class Stream(Protocol):
     """The steps by which a network is evaluated row by row, pixel by pixel and colour by colour.
 
-    A colour is a channel of a pixel. The steps hand on two memories, ``rows`` of the rows above and ``columns`` of the
-    columns to the left, so that nothing in them is computed again. ``sample``, decompression and
+    A colour is a channel of a pixel. The steps hand on two memories, so that nothing in them is computed again:
+    ``rows`` is for the rows above, and ``columns`` for the columns to the left. ``sample``, decompression and
     ``models.conditionals`` call the steps in this order:
 
     - First: ``prepare`` and ``first_rows``.

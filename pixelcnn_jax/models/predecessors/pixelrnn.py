@@ -37,7 +37,7 @@ class RowLSTM(ResidualNetwork):
       kernel_size: Size k of both 1 x k convolutions, odd and at least 3.
       first_kernel_size: Size of the filters of the first layer, odd and at least 3. That layer excludes the current
         sub-pixel (mask A) and is not counted in ``layers``.
-      head_features: Number of hidden channels of the head, two 1x1 convolutions; None takes ``features``.
+      head_features: Number of channels between the two 1x1 convolutions of the head. None means ``features``.
       dropout: Fraction of units that training sets to zero, from 0 to 0.99. A rate above 0 is rounded to a positive
         multiple of 1/256.
       code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing; 0
@@ -91,8 +91,8 @@ class RowLSTM(ResidualNetwork):
 class DiagonalBiLSTM(ResidualNetwork):
     """The Diagonal BiLSTM of van den Oord et al. 2016 (1601.06759, section 3.2): two LSTMs along the diagonals.
 
-    At most positions it does not see one earlier sub-pixel, the last channel of the rightmost pixel of the row above.
-    It sees this one only where the first convolution reaches that pixel. This gap is part of the paper's definition.
+    In most places, it does not see one earlier sub-pixel: the last channel of the rightmost pixel of the row above. It
+    sees this sub-pixel only where the first convolution reaches that pixel. This gap is part of the paper's definition.
     The network is called, conditioned and trained as ``GatedPixelCNN`` is; the conditions h and s enter the
     input-to-state convolutions. It has no cache, so that sampling reruns the network for each sub-pixel.
 
@@ -105,7 +105,7 @@ class DiagonalBiLSTM(ResidualNetwork):
       kernel_size: Not used.
       first_kernel_size: Size of the filters of the first layer, odd and at least 3. That layer excludes the current
         sub-pixel (mask A) and is not counted in ``layers``.
-      head_features: Number of hidden channels of the head, two 1x1 convolutions; None takes ``features``.
+      head_features: Number of channels between the two 1x1 convolutions of the head. None means ``features``.
       dropout: Fraction of units that training sets to zero, from 0 to 0.99. A rate above 0 is rounded to a positive
         multiple of 1/256.
       code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing; 0
