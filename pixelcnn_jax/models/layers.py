@@ -371,7 +371,7 @@ def horizontal_layer(
     - In all layers but the first, sampling passes only the features of the current colour as x. ``pre_activation`` must
       therefore include the products of the kernel ``pixel`` with the features of the earlier colours. The first layer
       differs: x is the image, which has the earlier colours in it. So this call itself multiplies the earlier colours
-        by the kernel ``pixel``. These products must not be in ``pre_activation`` as well, or they would count twice.
+      by the kernel ``pixel``. These products must not be in ``pre_activation`` as well, or they would count twice.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, pass
