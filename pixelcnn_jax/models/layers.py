@@ -56,8 +56,8 @@ To call or change these functions, you also need to know:
   blue. In the first layer, ``pixel`` reads the image, so for the group of green it may read only red. In the other
   layers, ``pixel`` reads the features of the layer before: for green, those of the groups of red and green. (It may
   read those of green, because they depend only on the earlier pixels and on red.) ``out`` reads gated units and never
-  the image. In every layer, the first included, it may therefore read, for green, the gated units of the groups of red
-  and green.
+  the image. For green, it may therefore read the gated units of the groups of red and green, and this holds in every
+  layer, the first included.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1

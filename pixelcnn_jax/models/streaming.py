@@ -21,9 +21,9 @@ OnRow = Callable[[int], None]  # is given the index of each row that is finished
 class Stream(Protocol):
     """The steps by which a network is evaluated row by row, pixel by pixel and colour by colour.
 
-    A colour is a channel of a pixel. The steps hand on two memories, so that nothing in them is computed again:
-    ``rows`` is for the rows above, and ``columns`` for the columns to the left. ``sample``, decompression and
-    ``models.conditionals`` call the steps in this order:
+    A colour is a channel of a pixel. The steps hand on two memories, which hold what was computed before: ``rows`` for
+    the rows above, and ``columns`` for the columns to the left. ``sample``, decompression and ``models.conditionals``
+    call the steps in this order:
 
     - First: ``prepare`` and ``first_rows``.
     - For each row: ``open_row`` and ``first_columns``, then the steps of its pixels, then ``close_row``.

@@ -94,7 +94,7 @@ class Encoder(nn.Module):
 
 
 class Deconvolution(nn.Module):
-    """A deconvolutional network from a vector to a map, the m of s = m(h) (1606.05328, equation 5).
+    """A deconvolutional network that computes a map s from a vector h (1606.05328, equation 5, where it is called m).
 
     Use it as the conditioner of a ``ConditionalModel`` if the vectors say where things are in the image.
 
