@@ -23,7 +23,8 @@ class Stream(Protocol):
 
     A colour is a channel of a pixel. The steps hand on two memories, which hold what was computed before: ``rows`` for
     the rows above, and ``columns`` for the columns to the left. ``sample``, decompression and ``models.conditionals``
-    call the steps in this order:
+    call the steps in this order (decompression calls ``read_outputs`` of its integer stream in place of
+    ``read_colour``):
 
     - First: ``prepare`` and ``first_rows``.
     - For each row: ``open_row`` and ``first_columns``, then the steps of its pixels, then ``close_row``.
