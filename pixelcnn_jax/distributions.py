@@ -54,8 +54,7 @@ class Mixture(NamedTuple):
 
 
 def min_log_scale(levels: int) -> float:
-    """Computes the smallest log-scale, a multiple of 1/64: nearly all mass is in one of 256 levels, or of ``levels`` if
-    more."""
+    """Computes the smallest log-scale, a multiple of 1/64: nearly all mass in one of max(256, ``levels``) levels."""
     return -7.0 - math.floor(64 * math.log(max(1.0, (levels - 1) / 255))) / 64
 
 

@@ -257,8 +257,7 @@ class LowByte(WideMixture):
     size = 256
 
     def sums(self, within: WithinByte, values: SymbolValues) -> Frequencies:
-        """Sums weights times CDFs; adds 2**-30 of probability for every value, so that the sum over all values is never
-        0."""
+        """Sums weights times CDFs; adds 2**-30 of probability for every value, so that no total is 0."""
         weights, rest = within.logistics.weights, WIDE_HEIGHT_BITS - HEIGHT_BITS
         heights = self.heights(within.logistics, within.first[..., 0] + values) - within.heights
         high = jnp.sum(weights * (heights >> rest), axis=-1, dtype=jnp.uint32)

@@ -73,8 +73,7 @@ def as_mask(mask: Any, shape: tuple[int, ...]) -> Any:
 
 
 def as_rows(name: str, values: Any, count: int, dtype: DTypeLike | None = None) -> Any:
-    """Converts h or s, one row per image: integers and bool to int32, floats to ``dtype`` or, if None, to JAX's
-    default.
+    """Converts h or s, one row per image: integers and bool to int32, floats to ``dtype`` (None: JAX's default).
 
     Raises:
       InputError: wrong number of rows, or not finite or representable; traced values are not checked.
@@ -115,8 +114,7 @@ def check_condition(sizes: dict[str, Any], condition: Condition, shape: tuple[in
 
 
 def check_values(values: Array | np.ndarray, levels: int, *, name: str = "images") -> None:
-    """Raises InputError unless the values are integers from 0 to ``levels - 1``; of traced values, checks only the
-    dtype."""
+    """Raises InputError unless values are integers from 0 to ``levels - 1``; of traced values, checks the dtype."""
     got = str(values.dtype)
     if values.dtype == bool or jnp.issubdtype(values.dtype, jnp.integer):
         if isinstance(values, jax.core.Tracer) or not values.size:

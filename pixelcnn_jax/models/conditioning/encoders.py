@@ -94,7 +94,7 @@ class Encoder(nn.Module):
 
 
 class Deconvolution(nn.Module):
-    """A deconvolutional network that computes a map s from a vector h (1606.05328, equation 5, where it is called m).
+    """A deconvolutional network that computes a map s from a vector h (m in equation 5 of 1606.05328).
 
     Use it as the conditioner of a ``ConditionalModel`` if the vectors say where things are in the image.
 

@@ -103,8 +103,7 @@ class SetEncoder(nn.Module):
 def position_bias(
     queries: tuple[int, int], places: tuple[int, int], heads: int
 ) -> Float[np.ndarray, "heads queries_times_tokens"]:
-    """Computes the initial attention bias: -d^2 / 2 at distance d for the first head, and half of the previous head's
-    for each further one."""
+    """Computes the initial attention bias: -d^2 / 2 at distance d, and half as much for each further head."""
     at, to = (np.indices(grid).reshape(2, -1).T for grid in (queries, places))
     centres = (at + 0.5) * np.array(places) / np.array(queries) - 0.5
     bias = -0.5 * np.sum((centres[:, None] - to[None]) ** 2, axis=-1)

@@ -51,7 +51,7 @@ class ResidualStream:
         raise NotImplementedError
 
     def read(self, layer: Params, x: Features, above: Any) -> Float[Array, "batch 1 width _"]:
-        """Returns what a layer's masked convolution reads, which is x here; a subclass may compute it from x."""
+        """Returns what a layer's masked convolution reads: x, unless a subclass computes it from x."""
         return x
 
     def block(self, layer: Params, read: Array, above: Any, left: Array) -> tuple[Features, Any]:
