@@ -279,8 +279,8 @@ print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as 
 # `prepared`. The cell after it compresses this folder in a shell: `pixelcnn compress` makes one file of all its images,
 # and `pixelcnn decompress` restores them as PNG files with the same names.
 #
-# `pixelcnn compress` never rounds or resizes an image. It therefore stops with an error if an image has an intensity
-# that `as_pixels` does not return. With 17 levels, `as_pixels` returns only 17 of the 256 intensities. Images of
+# `pixelcnn compress` never rounds or resizes an image. The model knows only 17 of the 256 intensities, those that
+# `as_pixels` returns for 17 levels. If an image has any other intensity, the command stops with an error. Images of
 # another size are allowed, but take more bits per pixel.
 
 # %%

@@ -369,9 +369,9 @@ def horizontal_layer(
     - The argument ``out`` is a sum, to which this call adds its part of the 1x1 convolution ``layer["out"]``. It must
       already include the parts of the earlier colours.
     - In all layers but the first, sampling passes only the features of the current colour as x. ``pre_activation`` must
-      therefore include the products of the kernel ``pixel`` with the features of the earlier colours. The first layer
-      differs: x is the image, which has the earlier colours in it. So this call itself multiplies the earlier colours
-      by the kernel ``pixel``. These products must not be in ``pre_activation`` as well, or they would count twice.
+      therefore include the products of the kernel ``pixel`` with the features of the earlier colours. In the first
+      layer, in contrast, x is the image with its earlier colours, and this call multiplies these colours by the kernel
+      ``pixel``. These products must not be in ``pre_activation`` as well, or they would count twice.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, pass

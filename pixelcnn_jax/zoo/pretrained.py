@@ -172,9 +172,9 @@ def save_pretrained(
         and from ``classes``. The fields "format", "networks", "image_spec", "parameters", "dtype", "sha256" and
         "checksum" are always written by this function.
       image_shape: Height and width of its images, for a single model. Without it, the card must have an "image_spec".
-      classes: Number of classes if h is a class label. Pass it, because the weights do not show whether h is one. If
-        None, h still counts as a label if two things hold: the network is of this package, and the "image_spec" of the
-        card has as many ``classes`` as h has entries.
+      classes: Number of classes, if h is a class label. The weights do not show whether h is a label or another vector,
+        so pass it for a model of labels. If None, h counts as a label if two things hold: the network is of this
+        package, and the "image_spec" of the card has as many ``classes`` as h has entries.
 
     Returns:
       Nothing.

@@ -64,11 +64,11 @@ class ConditionalModel(nn.Module):
     Attributes:
       network: The network, for example a ``GatedPixelCNN``. Do not initialise it: ``init`` of this model draws the
         variables of network and conditioner.
-      conditioner: The module that computes from h the map s, of shape [batch, height, width, map_features]:
-        ``Deconvolution`` for vectors, ``Upsampling`` for small images, ``TextEncoder`` for captions, ``SetEncoder`` for
-        sets of images, or one of your own. A ``ConstantCondition`` instead gives the network a vector h that is always
-        the same. For classifier-free guidance, the conditioner needs a method ``null_condition(h)``, which returns the
-        h of "no condition".
+      conditioner: The module that computes the map s, of shape [batch, height, width, map_features], from h. Use
+        ``Deconvolution`` if h is a vector, ``Upsampling`` for small images, ``TextEncoder`` for captions,
+        ``SetEncoder`` for sets of images, or a module of your own. A ``ConstantCondition`` instead gives the network a
+        vector h that is always the same. For classifier-free guidance, the conditioner needs a method
+        ``null_condition(h)``, which returns the h of "no condition".
     """
 
     network: Any

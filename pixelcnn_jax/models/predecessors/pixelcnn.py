@@ -18,8 +18,8 @@ class PixelCNN(residual.ResidualNetwork):
     """The PixelCNN of van den Oord et al. 2016 (1601.06759): masked convolutions in residual blocks.
 
     The masks leave a blind spot, which the two stacks of ``GatedPixelCNN`` close. A ``PixelCNN`` is called,
-    conditioned, sampled and trained as a ``GatedPixelCNN`` is. The conditions h and s are added to the input of the
-    masked convolution of each block, before its ReLU.
+    conditioned, sampled and trained as a ``GatedPixelCNN`` is. In each block, the terms of the conditions h and s are
+    added before the ReLU whose output the masked convolution reads.
 
     Attributes:
       levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.
