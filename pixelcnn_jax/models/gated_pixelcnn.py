@@ -1,12 +1,12 @@
 """Gated PixelCNN (1606.05328, sections 2.2 to 2.4): parameters and forward pass."""
 
 from functools import partial
-from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array
 
 from pixelcnn_jax.distributions import accumulation_dtype, add_linear_prediction, differences, intensities, neighbours
@@ -118,14 +118,14 @@ class GatedPixelCNN(Network):
             layers = layers if on_cpu else {name: merge_gates(layer) for name, layer in layers.items()}
             first_key, keys = (None, None) if keys is None else (keys[0], keys[1:])
             stacks = one_layer(True, condition, (shift_down(inputs), inputs), layers["first"], first_key)
-            for number, (start, end) in enumerate(pairwise((0, *self.attentions, self.layers))):
+            # Split, because the gradient of a split is one concatenation; that of slices pads and adds whole stacks.
+            leaves, tree = jax.tree.flatten((layers["layers"], keys))
+            parts = zip(*(jnp.split(leaf, [*self.attentions]) for leaf in leaves), strict=True)
+            for number, part in enumerate(map(partial(jax.tree.unflatten, tree), parts)):
                 stacks, _ = jax.lax.scan(
-                    lambda stacks, layer: (one_layer(False, condition, stacks, *layer), None),
-                    stacks,
-                    jax.tree.map(itemgetter(slice(start, end)), (layers["layers"], keys)),
-                    unroll=on_cpu,
+                    lambda x, layer: (one_layer(False, condition, x, *layer), None), stacks, part, unroll=on_cpu
                 )
-                if end < self.layers:
+                if number < len(self.attentions):
                     vertical, _ = read(jax.tree.map(itemgetter(number), attentions), stacks[0], no_rows(stacks[0]))
                     stacks = vertical, stacks[1]
             return stacks[1]
