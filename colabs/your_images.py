@@ -281,7 +281,7 @@ print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as 
 #
 # `pixelcnn compress` never rounds or resizes an image. The model knows only 17 of the 256 intensities, those that
 # `as_pixels` returns for 17 levels. If an image has any other intensity, the command stops with an error. Images of
-# another size are allowed, but take more bits per pixel.
+# another size are allowed, but often take more bits per pixel.
 
 # %%
 save_pretrained("codec", integer, integers, image_shape=(SIZE, SIZE))
