@@ -111,8 +111,8 @@ show(images[:: len(images) // 48][:48], rows=3)
 # is bits/dim: the number of bits that it would take, on average, to store one channel of one pixel with the help of the
 # model. Lower is better. A model that knows nothing needs log2 17 = 4.09 bits for a pixel with 17 levels.
 #
-# `fit` saves the model and the state of the training in the folder that you pass as `workdir`, here `plain`. (It lies
-# inside `WORKDIR`, because the cell with the imports changes the current folder to `WORKDIR`.) If the training is
+# `fit` saves the model and the state of the training in the folder that you pass as `workdir`. Here this is `plain`, a
+# new folder in `WORKDIR`, since the cell with the imports made `WORKDIR` the current folder. If the training is
 # interrupted, run the cell again, and it resumes.
 
 # %%

@@ -9,8 +9,8 @@ MAX_CHARACTERS = 800  # of a message
 class InputError(ValueError):
     """What the package raises for a mistake of its caller, a damaged file or a missing one.
 
-    The message says what happened and what to do. The commands print it without a traceback. Control characters in it
-    are escaped, and a long message is cut in the middle.
+    The message says what happened and, where there is a remedy, what to do. The commands print it without a traceback.
+    Control characters in it are escaped, and a long message is cut in the middle.
 
     Example:
       >>> from pixelcnn_jax import InputError, load_pretrained

@@ -30,7 +30,7 @@ class Cache(flax.struct.PyTreeNode):
       rows: The memory of the rows above.
       above: The context of the current row.
       columns: The memory of the columns to the left.
-      states: The states of the current pixel, before each colour and after the last.
+      states: What the stream has computed for the current pixel: a state before its first colour and one after each.
       site: Index of the next sub-pixel.
     """
 
@@ -84,8 +84,8 @@ def next_conditional(cache: Cache, previous: Integer[Array, " batch"]) -> tuple[
 
     Args:
       cache: From ``init_cache``, or from the call before.
-      previous: The values that were chosen for the sub-pixel of the call before, of shape [batch]; at the first call,
-        any integers, such as zeros.
+      previous: The values of the previous sub-pixel, of shape [batch], which were chosen after the call before; at the
+        first call, any integers, such as zeros.
 
     Returns:
       Log-probabilities in nats of all levels, of shape [batch, levels], and the cache for the next call. After the last

@@ -30,9 +30,10 @@ dict, ``layer``:
 - ``layer["out"]`` is a 1x1 convolution of the gated units. It is masked, too (see below).
 
 Training and sampling share the functions that compute a layer. For whole images, as in training, ``vertical_layer``
-computes the upper line of the drawing and ``crossing``. It also adds the bias and the condition of the lower line to
-the result of ``crossing``, so that sampling adds them only once a row. ``horizontal_rows`` computes the rest of the
-lower line. Sampling computes each part of a layer as early as its inputs are known:
+computes the upper line of the drawing, and for the lower line the sum of ``crossing``, bias and condition. (These three
+terms are the same for all colours of a pixel and do not depend on the pixels to the left, so in sampling they are
+computed once a row.) ``horizontal_rows`` computes the rest of the lower line. Sampling computes each part of a layer as
+early as its inputs are known:
 
 - Once for each row, ``vertical_layer`` computes the same as for whole images, but for this row only.
 - Once for each pixel, ``horizontal_conv_valid`` applies ``left`` to the pixels to the left, which the sampler keeps.
@@ -55,9 +56,9 @@ To call or change these functions, you also need to know:
   may depend only on the colours before its own: with RGB, the group of green may depend on red, but not on green or
   blue. In the first layer, ``pixel`` reads the image, so for the group of green it may read only red. In the other
   layers, ``pixel`` reads the features of the layer before: for green, those of the groups of red and green. (It may
-  read those of green, because they depend only on the earlier pixels and on red.) ``out`` reads gated units and never
-  the image. For green, it may therefore read the gated units of the groups of red and green, and this holds in every
-  layer, the first included.
+  read those of green, because they depend only on the earlier pixels and on red.) ``out`` reads gated units. Those of
+  the group of green depend on no colour of the pixel but red, so in every layer, the first included, the group of green
+  may read the gated units of red and green.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1
@@ -370,8 +371,8 @@ def horizontal_layer(
       already include the parts of the earlier colours.
     - In all layers but the first, sampling passes only the features of the current colour as x. ``pre_activation`` must
       therefore include the products of the kernel ``pixel`` with the features of the earlier colours. In the first
-      layer, in contrast, x is the image with its earlier colours, and this call multiplies these colours by the kernel
-      ``pixel``. These products must not be in ``pre_activation`` as well, or they would count twice.
+      layer, sampling passes the pixel of the image as x, with the colours drawn so far, and this call multiplies them
+      by the kernel ``pixel``. These products must not be in ``pre_activation`` as well, or they would count twice.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, pass

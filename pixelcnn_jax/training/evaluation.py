@@ -35,7 +35,7 @@ class Evaluation(NamedTuple):
 
     The standard error and the interval say how much the mean would differ for other images of the same kind. They do
     not say how much it would differ if you trained again. They are too small if the images are not independent, for
-    example if they are patches of one image, or if there are fewer than about 20.
+    example if they are patches of one image. The interval is also too small if there are fewer than about 20 images.
 
     Attributes:
       nats: Mean of -log p(x | h, s) over the images, in nats per image.

@@ -18,8 +18,9 @@ class TextEncoder(nn.Module):
     """A network from a sentence to a map, by attention from the positions of the image to the words.
 
     The values of the attention are computed from each word alone, so what a word says does not depend on its
-    neighbours. The keys are also computed from a bidirectional GRU, so the places in the image where a word applies do
-    depend on its neighbours. A learned token stands for "no word".
+    neighbours. The keys are computed from the word and from a bidirectional GRU, which reads the whole sentence, so the
+    places in the image where a word applies do depend on its neighbours. Beside the words, the attention has a learned
+    key and value that stand for "no word", for places to which no word applies.
 
     Attributes:
       shape: Height, width and number of channels of the map; height and width are those of the images.
