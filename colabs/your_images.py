@@ -196,7 +196,7 @@ print(f"{score.bits_per_dim:.3f} bits/dim: {score.nats:.1f} nats per image, 95 %
 # score predicts them better.
 #
 # `bits_per_dim` returns the score of each single image. It is the number of bits that the model needs for the image,
-# divided by the number of its pixels and channels. Plain images need few bits. The next picture shows the 16 most
+# divided by the number of its pixels times channels. Plain images need few bits. The next picture shows the 16 most
 # probable test images, and below them the 16 least probable ones.
 
 # %%

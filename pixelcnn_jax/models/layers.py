@@ -30,16 +30,16 @@ dict, ``layer``:
 - ``layer["out"]`` is a 1x1 convolution of the gated units. It is masked, too (see below).
 
 Training and sampling share the functions that compute a layer. For whole images, as in training, ``vertical_layer``
-computes the upper line of the drawing, and for the lower line the sum of ``crossing``, bias and condition. (These three
-terms are the same for all colours of a pixel and do not depend on the pixels to the left, so in sampling they are
-computed once a row.) ``horizontal_rows`` computes the rest of the lower line. Sampling computes each part of a layer as
-early as its inputs are known:
+computes the upper line of the drawing, and the sum of ``crossing``, bias and condition that enters the lower line.
+(None of these three terms depends on the current row of the image, so sampling computes them once a row.)
+``horizontal_rows`` computes the rest of the lower line. Sampling computes each part of a layer as early as its inputs
+are known:
 
 - Once for each row, ``vertical_layer`` computes the same as for whole images, but for this row only.
 - Once for each pixel, ``horizontal_conv_valid`` applies ``left`` to the pixels to the left, which the sampler keeps.
   (For whole images, ``horizontal_rows`` calls ``horizontal_conv`` instead, which pads each row on the left.)
-- Once for each colour, ``horizontal_layer`` adds the term of ``pixel`` and computes the rest of the lower line. (For
-  whole images, ``horizontal_rows`` calls it once, for all pixels and colours.)
+- Once for each colour, ``horizontal_layer`` adds the term of ``pixel`` and computes the rest of the lower line for the
+  group of features of this colour. (For whole images, ``horizontal_rows`` calls it once, for all pixels and colours.)
 
 Since a vertical convolution also reads rows above its input, it has an argument ``memory``, which holds these rows.
 They are zero for a whole image and for the first row of a sample. Later in sampling, they are the rows that earlier
@@ -54,11 +54,11 @@ To call or change these functions, you also need to know:
   kernel; ``models.colours.mask_params`` cuts it in two, and masks ``pixel`` and ``out``. For the masks, the features
   are divided into groups, one for each colour. Each group may depend on all earlier pixels. Of the current pixel, it
   may depend only on the colours before its own: with RGB, the group of green may depend on red, but not on green or
-  blue. In the first layer, ``pixel`` reads the image, so for the group of green it may read only red. In the other
-  layers, ``pixel`` reads the features of the layer before: for green, those of the groups of red and green. (It may
-  read those of green, because they depend only on the earlier pixels and on red.) ``out`` reads gated units. Those of
-  the group of green depend on no colour of the pixel but red, so in every layer, the first included, the group of green
-  may read the gated units of red and green.
+  blue. In the first layer, ``pixel`` reads the image, so for the group of green it may read red, but no other colour.
+  In the other layers, ``pixel`` reads the features of the layer before: for green, those of the groups of red and
+  green. (It may read those of green, because they depend only on the earlier pixels and on red.) ``out`` reads gated
+  units. In every layer, the group of green may read the gated units of red and of green, because those of green depend
+  on red, but on no other colour of the pixel.
 - ``gates...`` in a shape stands for the axes of a pre-activation that hold f and g. These are two axes, (2, features).
   In the forward pass on accelerators, they are merged into one axis of length 2 * features.
 - The image that the first layer reads has an additional channel (``models.autoregressive.encode``). This channel is 1
@@ -369,10 +369,11 @@ def horizontal_layer(
 
     - The argument ``out`` is a sum, to which this call adds its part of the 1x1 convolution ``layer["out"]``. It must
       already include the parts of the earlier colours.
-    - In all layers but the first, sampling passes only the features of the current colour as x. ``pre_activation`` must
-      therefore include the products of the kernel ``pixel`` with the features of the earlier colours. In the first
-      layer, sampling passes the pixel of the image as x, with the colours drawn so far, and this call multiplies them
-      by the kernel ``pixel``. These products must not be in ``pre_activation`` as well, or they would count twice.
+    - In all layers but the first, sampling passes only the features of the current colour as x, so this call multiplies
+      only these by the kernel ``pixel``. The products of ``pixel`` with the features of the earlier colours must
+      already be in ``pre_activation``. In the first layer, sampling passes the pixel of the image as x, with the
+      colours drawn so far, and this call multiplies them by the kernel ``pixel``. These products must not be in
+      ``pre_activation`` as well, or they would count twice.
 
     Args:
       layer: The parameters of a layer, of which only ``pixel`` and the kernel of ``out`` are used. In sampling, pass

@@ -34,8 +34,8 @@ class Experiment(NamedTuple):
         other noise, and None in evaluation.
       sample: Draws a grid of pictures, ``sample(params, key, source) -> images [rows, columns, height, width,
         channels]``; the source is what ``Recipe.picture_source`` returned.
-      networks: The network, or a dict of networks by the names in the variables. If the variables of a Linen module
-        have a collection "params", only this collection is trained. Otherwise all variables are.
+      networks: The network. If there are several, a dict of them, with the same keys as the variables. If the variables
+        of a Linen module have a collection "params", only this collection is trained. Otherwise all variables are.
       measure: The name of the loss. Use "bits_per_dim" for the negative log-likelihood of all sub-pixels; ``loss``
         returns it in nats, and the reports convert it. Use "nats" if only some of the sub-pixels count, and any other
         name for another loss.
