@@ -84,8 +84,8 @@ def next_conditional(cache: Cache, previous: Integer[Array, " batch"]) -> tuple[
 
     Args:
       cache: From ``init_cache``, or from the call before.
-      previous: The values of the previous sub-pixel, of shape [batch], which were chosen after the call before; at the
-        first call, any integers, such as zeros.
+      previous: The values that you chose for the previous sub-pixel, of shape [batch]; at the first call, any integers,
+        such as zeros.
 
     Returns:
       Log-probabilities in nats of all levels, of shape [batch, levels], and the cache for the next call. After the last

@@ -30,8 +30,8 @@ dict, ``layer``:
 - ``layer["out"]`` is a 1x1 convolution of the gated units. It is masked, too (see below).
 
 Training and sampling share the functions that compute a layer. For whole images, as in training, ``vertical_layer``
-computes the upper line of the drawing, and the sum of ``crossing``, bias and condition that enters the lower line.
-(None of these three terms depends on the current row of the image, so sampling computes them once a row.)
+computes the upper line of the drawing. It also computes three terms of the lower line: ``crossing``, the bias and the
+condition. (They do not depend on the current row of the image, so sampling can compute them once a row.)
 ``horizontal_rows`` computes the rest of the lower line. Sampling computes each part of a layer as early as its inputs
 are known:
 
@@ -369,9 +369,9 @@ def horizontal_layer(
 
     - The argument ``out`` is a sum, to which this call adds its part of the 1x1 convolution ``layer["out"]``. It must
       already include the parts of the earlier colours.
-    - In all layers but the first, sampling passes only the features of the current colour as x, so this call multiplies
-      only these by the kernel ``pixel``. The products of ``pixel`` with the features of the earlier colours must
-      already be in ``pre_activation``. In the first layer, sampling passes the pixel of the image as x, with the
+    - In all layers but the first, sampling passes only the features of the current colour as x, and this call
+      multiplies them by the kernel ``pixel``. The earlier colours have features, too. Their products with ``pixel``
+      must already be in ``pre_activation``. In the first layer, sampling passes the pixel of the image as x, with the
       colours drawn so far, and this call multiplies them by the kernel ``pixel``. These products must not be in
       ``pre_activation`` as well, or they would count twice.
 

@@ -168,9 +168,9 @@ def save_pretrained(
       variables: Its variables; for a dict of networks, a dict by the same names. bfloat16 is stored as float32.
       card: A dict to keep with the model. Its values must be JSON, except for "image_spec", which is an ``ImageSpec``
         (size, channels, levels and classes of the images). The field "density" names what is modelled, such as "p(x|y)"
-        for class labels y. If it is missing, the density of a single model follows from the conditions that it reads
-        and from ``classes``. The fields "format", "networks", "image_spec", "parameters", "dtype", "sha256" and
-        "checksum" are always written by this function.
+        for class labels y. Without this field, the density of a single model is found from the conditions that the
+        model reads and from ``classes``. The fields "format", "networks", "image_spec", "parameters", "dtype", "sha256"
+        and "checksum" are always written by this function.
       image_shape: Height and width of its images, for a single model. Without it, the card must have an "image_spec".
       classes: Number of classes, if h is a class label. The weights do not show whether h is a label or another vector,
         so pass it for a model of labels. If None, h counts as a label if two things hold: the network is of this
